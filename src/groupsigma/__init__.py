@@ -1,0 +1,97 @@
+"""groupsigma: the group standard deviation of RLVR, exact: GRPO, Dr. GRPO and DAPO as one dial.
+
+The names below are the public ones. Importing this loads NumPy and nothing
+heavier; DuckDB is loaded by `load`, and torch is never imported, only recognised.
+"""
+
+from groupsigma.advantages import advantages, advantages_by_prompt
+from groupsigma.audit import Audit, audit
+from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
+from groupsigma.errors import ArgumentError, GroupsigmaError, SourceError
+from groupsigma.estimate import expected_gain_unbiased, pass_at_k, pass_hat_k, silent_rate_unbiased
+from groupsigma.findings import Finding, findings
+from groupsigma.groups import Groups, RewardSummary
+from groupsigma.identity import Identity, identity
+from groupsigma.law import (
+    cap_risk,
+    difficulty_weight,
+    draws_per_kept_group,
+    expected_gain,
+    fidelity,
+    gradient_share,
+    group_size_law,
+    limit_gain,
+    mixed_rate,
+    objective,
+    required_group_size,
+    silent_rate,
+)
+from groupsigma.presets import DIALS, PRESETS, Preset, find_dial
+from groupsigma.readers import load
+from groupsigma.readers.columns import Columns
+from groupsigma.sigma import (
+    advantage_pair,
+    advantage_table,
+    contrast,
+    gain,
+    is_silent,
+    mean_advantage,
+    sigma,
+    slope,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DAPO",
+    "DIALS",
+    "DR_GRPO",
+    "GRPO",
+    "LOGIT",
+    "MAXRL",
+    "PRESETS",
+    "RLOO",
+    "ArgumentError",
+    "Audit",
+    "Columns",
+    "Dial",
+    "Finding",
+    "Groups",
+    "GroupsigmaError",
+    "Identity",
+    "Preset",
+    "RewardSummary",
+    "SourceError",
+    "advantage_pair",
+    "advantage_table",
+    "advantages",
+    "advantages_by_prompt",
+    "audit",
+    "cap_risk",
+    "contrast",
+    "difficulty_weight",
+    "draws_per_kept_group",
+    "expected_gain",
+    "expected_gain_unbiased",
+    "fidelity",
+    "find_dial",
+    "findings",
+    "gain",
+    "gradient_share",
+    "group_size_law",
+    "identity",
+    "is_silent",
+    "limit_gain",
+    "load",
+    "mean_advantage",
+    "mixed_rate",
+    "objective",
+    "pass_at",
+    "pass_at_k",
+    "pass_hat_k",
+    "required_group_size",
+    "sigma",
+    "silent_rate",
+    "silent_rate_unbiased",
+    "slope",
+]

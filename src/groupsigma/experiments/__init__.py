@@ -1,0 +1,1 @@
+"""Experiments: what the paper and we claim, computed again."""

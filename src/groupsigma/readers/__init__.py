@@ -1,0 +1,35 @@
+"""From what people have on disk to Groups: one short file a layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+
+from groupsigma.groups import Groups
+from groupsigma.readers.columns import Columns
+
+#: Data sets that come with the package, by name.
+EMBEDDED = ("bigmath",)
+
+
+def load(source: str | PathLike[str] | Sequence[str | PathLike[str]], columns: Columns | None = None) -> Groups:
+    """Groups from "bigmath", or from tables of solve rates, of k and n, or of single rewards.
+
+    Args:
+        source: a name in EMBEDDED, a CSV, JSONL or Parquet file, a folder or a glob of
+            them, an hf:// or s3:// address, "-" for standard input, or a list of these.
+        columns: which column holds what, where guessing by name is not enough.
+
+    Raises: SourceError naming the file, the row and what was expected.
+
+    >>> load("bigmath").problems
+    215608
+    """
+    names = [str(s) for s in ([source] if isinstance(source, str | PathLike) else source)]
+    if names == ["bigmath"]:
+        from groupsigma.readers.bigmath import read_bigmath
+
+        return read_bigmath()
+    from groupsigma.readers.table import read_table
+
+    return read_table(names, columns or Columns())

@@ -1,0 +1,367 @@
+"""Tables of solve rates, of k and n, or of single rewards: CSV, JSONL and Parquet through DuckDB.
+
+DuckDB reads, groups and spills to disk, so a file may be larger than memory;
+only one row for each prompt arrives here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+import numpy as np
+
+from groupsigma.checks import Floats, Ints
+from groupsigma.errors import ArgumentError, SourceError
+from groupsigma.groups import Groups, RewardSummary
+from groupsigma.readers.columns import Columns
+
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_NULLS = "['', 'NA', 'N/A', 'None', 'none', 'null', 'NULL', 'nan', 'NaN']"
+#: Denominators tried when the number of answers behind a rate is not given.
+_GRIDS = (*range(1, 129), 256, 512, 1024)
+
+
+def read_table(sources: Sequence[str], columns: Columns) -> Groups:
+    """Groups from one or more tables of the same layout; see `load`."""
+    with tempfile.TemporaryDirectory(prefix="groupsigma-") as scratch:
+        files, kind_of_file = _files(sources, Path(scratch))
+        name = ", ".join(sources[:3]) + (", …" if len(sources) > 3 else "")
+        with _connection(scratch) as db, _explained(files, kind_of_file, name):
+            table = _Table(db, files, kind_of_file, name)
+            kind, columns = columns.resolve(table.types, name)
+            read = {"counts": _read_counts, "rates": _read_rates, "rewards": _read_rewards}[kind]
+            return read(table, columns)
+
+
+class _Table:
+    """An opened source: its column types, and queries over them with typed, named expressions."""
+
+    def __init__(self, db: duckdb.DuckDBPyConnection, files: list[str], kind: str, name: str) -> None:
+        self.db, self.files, self.kind, self.name = db, files, kind, name
+        self.types: dict[str, str] = {
+            str(row[0]): str(row[1]) for row in db.execute(f"DESCRIBE SELECT * FROM {self._scan({})}").fetchall()
+        }
+        if kind == "json" and list(self.types) == ["json"] and not self._any_row():
+            raise SourceError("table", "rows of data", "an empty file", name)
+
+    def _any_row(self) -> bool:
+        return bool(self.db.execute(f"SELECT 1 FROM {self._scan({})} LIMIT 1").fetchall())
+
+    def _scan(self, types: dict[str, str]) -> str:
+        listed = "[" + ", ".join(_quote(f, "'") for f in self.files) + "]"
+        typed = ", ".join(f"{_quote(c, chr(39))}: '{t}'" for c, t in types.items())
+        if self.kind == "parquet":
+            return f"read_parquet({listed}, union_by_name = true)"
+        if self.kind == "csv":
+            extra = f", types = {{{typed}}}" if types else ""
+            return f"read_csv({listed}, union_by_name = true, nullstr = {_NULLS}{extra})"
+        # Only the columns asked for are parsed: texts of many kilobytes are skipped over.
+        extra = f", columns = {{{typed}}}" if types else ", union_by_name = true"
+        return f"read_json({listed}, format = 'newline_delimited', maximum_object_size = 268435456{extra})"
+
+    def query(self, sql: str, numbers: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+        """Run sql, where {t} is the table with `numbers` as DOUBLE; columns come back as arrays."""
+        types = {}
+        for column in numbers:
+            if self.kind == "csv" and self.types[column] == "VARCHAR":
+                types[column] = "DOUBLE"
+            elif self.kind == "json":
+                types[column] = self.types[column]
+        if self.kind == "json":
+            types.update({column: self.types[column] for column in labels})
+        scan = self._scan(types)
+        for column in numbers:
+            if self.kind != "csv" and self.types[column] in ("VARCHAR", "JSON"):
+                self._refuse_text(scan, column)
+        result = self.db.execute(sql.replace("{t}", scan)).fetchnumpy()
+        return {name: np.ma.filled(a, np.nan) if a.dtype.kind == "f" else a for name, a in result.items()}
+
+    def _refuse_text(self, scan: str, column: str) -> None:
+        c = _quote(column)
+        bad = self.db.execute(
+            f"SELECT row, v FROM (SELECT row_number() OVER () AS row, CAST({c} AS VARCHAR) AS v FROM {scan}) "
+            "WHERE v IS NOT NULL AND v <> 'null' AND TRY_CAST(v AS DOUBLE) IS NULL LIMIT 1"
+        ).fetchone()
+        if bad:
+            raise SourceError(
+                "table", f"numbers in column {column!r}", repr(bad[1])[:60], f"{self.name}, row {bad[0]}"
+            )
+
+
+def _read_counts(table: _Table, columns: Columns) -> Groups:
+    fixed = columns.fixed_answers
+    numbers = [c for c in (columns.correct, None if fixed else columns.answers) if c]
+    data = _per_prompt(table, columns, numbers)
+    k = data[numbers[0]]
+    n = np.full(len(k), float(fixed)) if fixed else data[numbers[1]]
+    known = np.isfinite(k) & np.isfinite(n) & (n > 0)
+    for what, bad in (
+        (f"whole numbers in {numbers}", known & ((k != np.floor(k)) | (n != np.floor(n)))),
+        (f"0 <= {columns.correct} <= {columns.answers}", (np.isfinite(k) & np.isfinite(n)) & ((k < 0) | (k > n))),
+    ):
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise SourceError("table", what, f"{k[at]:g} of {n[at]:g}", f"{table.name}, row {at + 1}")
+    return _groups(table, columns, data, known, n_correct=k[known].astype(np.int64), n_rollouts=n[known].astype(np.int64))
+
+
+def _read_rates(table: _Table, columns: Columns) -> Groups:
+    assert columns.rate is not None
+    fixed = columns.fixed_answers
+    numbers = [columns.rate] + ([columns.answers] if columns.answers and not fixed else [])
+    data = _per_prompt(table, columns, numbers)
+    rate = data[columns.rate]
+    known = np.isfinite(rate)
+    out = known & ((rate < 0) | (rate > 1))
+    if out.any():
+        at = int(np.argmax(out))
+        hint = "percentages? divide them by 100" if 1 < rate[known].max() <= 100 and rate[known].min() >= 0 else ""
+        raise SourceError(
+            "table", f"solve rates in [0, 1] in {columns.rate!r}", f"{rate[at]:g}", f"{table.name}, row {at + 1}", hint
+        )
+    rate = rate[known]
+    if len(numbers) == 2:
+        answers = data[numbers[1]][known]
+        k = np.rint(rate * answers).astype(np.int64)
+        return _groups(table, columns, data, known, n_correct=k, n_rollouts=answers.astype(np.int64))
+    if not len(rate):
+        return _groups(table, columns, data, known, n_correct=None, rate=rate, n_rollouts=np.zeros(0))
+    values, inverse, weight = np.unique(rate, return_inverse=True, return_counts=True)
+    grid = fixed or _grid(values, weight)
+    if grid is None:
+        note = "rates lie on no k/n grid: taken as exact solve rates; no unbiased numbers (give --answers N if you know it)"
+        return _groups(
+            table, columns, data, known, n_correct=None, rate=rate, n_rollouts=np.zeros(len(rate), np.int64), notes=(note,)
+        )
+    k, n = _on_grid(values, grid, table.name)
+    notes = [f"{grid} answers a problem, " + ("as stated" if fixed else "read off the grid of the rates (--answers N overrides)")]
+    if (off := int(weight[n != grid].sum())):
+        others = ", ".join(f"/{d}" for d in sorted({int(d) for d in n[n != grid]}))
+        notes.append(f"{off} problems lie off the /{grid} grid and were read as {others}")
+    return _groups(table, columns, data, known, n_correct=k[inverse], n_rollouts=n[inverse], notes=tuple(notes))
+
+
+def _read_rewards(table: _Table, columns: Columns) -> Groups:
+    assert columns.reward is not None
+    reward, labels = _quote(columns.reward), [c for c in (columns.prompt_id, columns.step) if c]
+    listed = table.types[columns.reward].endswith("[]")
+    id_, step = (_quote(c) if c else "NULL" for c in (columns.prompt_id, columns.step))
+    if listed and columns.prompt_id is None:
+        id_ = "row_number() OVER ()"
+    value = f"unnest({reward})" if listed else reward
+    right = f"CAST(r >= {float(columns.right_from)!r} AS DOUBLE)" if columns.right_from is not None else "r"
+    sql = f"""
+        SELECT id, step, count(*) FILTER (live) AS n, count(*) AS rows,
+               sum(r) FILTER (live) AS total, min(r) FILTER (live) AS low, max(r) FILTER (live) AS high,
+               var_pop(r) FILTER (live) AS variance,
+               coalesce(bool_and(r IN (0, 1)) FILTER (live), true) AS two_valued
+        FROM (SELECT id, step, CASE WHEN live THEN {right} END AS r, live
+              FROM (SELECT id, step, r, coalesce(isfinite(r), false) AS live
+                    FROM (SELECT {id_} AS id, {step} AS step, CAST({value} AS DOUBLE) AS r FROM {{t}})))
+        GROUP BY id, step ORDER BY step, id"""
+    data = table.query(sql, [columns.reward], labels)
+    if not len(data["n"]):
+        raise SourceError("table", "rows of data", "none", table.name)
+    if columns.prompt_id and np.ma.getmaskarray(data["id"]).any():
+        raise SourceError("table", f"a prompt id in every row of {columns.prompt_id!r}", "rows without one", table.name)
+    n = np.asarray(data["n"], dtype=np.int64)
+    full = n > 0
+    common: dict[str, Any] = dict(
+        prompt_ids=np.asarray(data["id"])[full],
+        n_rollouts=n[full],
+        step=np.asarray(data["step"], dtype=np.int64)[full] if columns.step else None,
+        n_unscorable=int(np.sum(data["rows"]) - n.sum()),
+        n_empty=int((~full).sum()),
+        source=table.name,
+        notes=(f"columns: {columns.spoken()}",),
+    )
+    if not full.any():
+        raise SourceError("table", f"a number in {columns.reward!r}", "no scorable reward at all", table.name)
+    total = np.asarray(data["total"], dtype=np.float64)[full]
+    if bool(np.asarray(data["two_valued"]).all()):
+        return Groups(n_correct=np.rint(total).astype(np.int64), **common)
+    low, high, variance = (np.asarray(data[c], dtype=np.float64)[full] for c in ("low", "high", "variance"))
+    return Groups(n_correct=None, rewards=RewardSummary(total / n[full], np.sqrt(variance), low, high), **common)
+
+
+def _per_prompt(table: _Table, columns: Columns, numbers: Sequence[str]) -> dict[str, Any]:
+    """The columns of a table that has one row a prompt, in the file's order."""
+    labels = [c for c in (columns.prompt_id, columns.step) if c]
+    numbers = [*numbers, *([columns.count] if columns.count else [])]
+    chosen = [f"CAST({_quote(c)} AS DOUBLE) AS {_quote(c)}" for c in numbers] + [_quote(c) for c in labels]
+    data = table.query(f"SELECT {', '.join(chosen)} FROM {{t}}", numbers, labels)
+    if not len(data[numbers[0]]):
+        raise SourceError("table", "rows of data", "none", table.name)
+    return data
+
+
+def _groups(table: _Table, columns: Columns, data: dict[str, Any], known: Any, **evidence: Any) -> Groups:
+    if not known.any():
+        raise SourceError("table", "at least one row with a number", "none", table.name)
+    ids = np.asarray(data[columns.prompt_id]) if columns.prompt_id else np.arange(len(known))
+    extra = evidence.pop("notes", ())
+    return Groups(
+        prompt_ids=ids[known],
+        step=np.asarray(data[columns.step])[known] if columns.step else None,
+        count=data[columns.count][known] if columns.count else 1,
+        n_empty=int((~known).sum()),
+        source=table.name,
+        notes=(f"columns: {columns.spoken()}", *extra),
+        **evidence,
+    )
+
+
+def _grid(values: Floats, weight: Ints) -> int | None:
+    """The smallest n for which nearly all rates are k/n."""
+    for n in _GRIDS:
+        on = np.abs(values * n - np.rint(values * n)) <= 1e-9 * n
+        if weight[on].sum() >= 0.995 * weight.sum():
+            return n
+    return None
+
+
+def _on_grid(values: Floats, grid: int, name: str) -> tuple[Ints, Ints]:
+    """k and n of each rate: on the grid where rounding allows, else the simplest fraction below it."""
+    k, n = np.rint(values * grid).astype(np.int64), np.full(len(values), grid)
+    for i in np.flatnonzero(np.abs(values * grid - k) > 0.04):
+        simple = Fraction(float(values[i])).limit_denominator(grid)
+        if abs(float(simple) - values[i]) > 1e-6:
+            raise SourceError(
+                "table", f"solve rates k/n with n <= {grid}", f"{values[i]:g}", name, "another --answers N, or leave it out"
+            )
+        k[i], n[i] = simple.numerator, simple.denominator
+    return k, n
+
+
+def _files(sources: Sequence[str], scratch: Path) -> tuple[list[str], str]:
+    """The files behind the sources and their common format."""
+    found: list[str] = []
+    for source in sources:
+        if source == "-":
+            found.append(str(_standard_input(scratch)))
+        elif "://" in source:
+            found.append(source)
+        elif Path(source).is_dir():
+            inside = sorted(str(p) for p in Path(source).rglob("*") if p.is_file() and _format(str(p)))
+            if not inside:
+                raise SourceError("table", "a CSV, JSONL or Parquet file in the folder", "none", source)
+            found += inside
+        elif any(c in source for c in "*?[") and not Path(source).exists():
+            inside = sorted(str(p) for p in Path().glob(source)) if not source.startswith("/") else sorted(
+                str(p) for p in Path("/").glob(source[1:])
+            )
+            if not inside:
+                raise SourceError("table", "a file matching the pattern", "none", source)
+            found += inside
+        elif not Path(source).exists():
+            hint = "'bigmath' is the one data set by name" if "." not in Path(source).name else ""
+            raise SourceError("table", "an existing file or folder", "nothing there", source, hint)
+        elif Path(source).stat().st_size == 0:
+            raise SourceError("table", "rows of data", "an empty file", source)
+        else:
+            found.append(source)
+    formats = {_format(f) or _sniff(f) for f in found}
+    if len(formats) > 1:
+        raise SourceError("table", "files of one format", " and ".join(sorted(formats)), ", ".join(sources))
+    return found, formats.pop()
+
+
+def _format(name: str) -> str | None:
+    path = Path(name)
+    if path.suffix in (".gz", ".zst"):
+        path = path.with_suffix("")
+    return _FORMATS.get(path.suffix.lower())
+
+
+def _sniff(name: str) -> str:
+    if "://" in name:
+        raise SourceError("table", "an address that ends in .csv, .jsonl or .parquet", "another ending", name)
+    with open(name, "rb") as file:
+        head = file.read(64).lstrip()
+    return "parquet" if head.startswith(b"PAR1") else "json" if head[:1] in (b"{", b"[") else "csv"
+
+
+def _standard_input(scratch: Path) -> Path:
+    target = scratch / "stdin"
+    with target.open("wb") as out:
+        shutil.copyfileobj(sys.stdin.buffer, out)
+    if target.stat().st_size == 0:
+        raise SourceError("table", "rows of data", "nothing", "standard input")
+    return target
+
+
+@contextmanager
+def _connection(scratch: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    # Without a directory of its own DuckDB spills into the working directory.
+    db = duckdb.connect(config={"temp_directory": scratch})
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+@contextmanager
+def _explained(files: Sequence[str], kind: str, name: str) -> Iterator[None]:
+    """DuckDB's errors and ours about values, as one line with file and row."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise SourceError("table", error.needs, error.got, f"{name}, {error.where}" if error.where else name) from None
+    except duckdb.Error as error:
+        text = str(error)
+        if kind == "json" and (bad := _broken_line(files)):
+            raise bad from None
+        line = re.search(r"CSV Error on Line: (\d+)", text)
+        value = re.search(r'Error when converting column "(.*?)"\. Could not convert string "(.*?)"', text)
+        where = f"{_named_file(text) or name}, line {line[1]}" if line else name
+        if value:
+            raise SourceError("table", f"a number in column {value[1]!r}", repr(value[2]), where) from None
+        first = re.sub(r"^\w[\w ]* Error: ", "", text.splitlines()[0]) if text else type(error).__name__
+        hint = "DuckDB could not load the extension it reads this address with" if "://" in name and "extension" in text else ""
+        raise SourceError("table", f"a readable {kind} file", first, where, hint) from None
+
+
+def _named_file(text: str) -> str | None:
+    found = re.search(r"file = (.+)", text)
+    return found[1].strip() if found else None
+
+
+def _broken_line(files: Sequence[str]) -> SourceError | None:
+    """The first line that is not a JSON object: DuckDB's own count is one off after a break inside a string."""
+    for name in files:
+        if "://" in name or name.endswith(".zst"):
+            continue
+        opened: IO[str] = gzip.open(name, "rt") if name.endswith(".gz") else open(name, encoding="utf-8", errors="replace")
+        with opened as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    good = not line.strip() or isinstance(json.loads(line), dict)
+                except ValueError:
+                    good = False
+                if not good:
+                    needs = "one JSON object a line"
+                    return SourceError("table", needs, repr(line[:40].rstrip()), f"{name}, line {number}")
+    return None
+
+
+def _quote(name: str, mark: str = '"') -> str:
+    return mark + name.replace(mark, mark * 2) + mark
