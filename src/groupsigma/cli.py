@@ -63,7 +63,13 @@ def show(
                 "mean_advantage": float(mean_advantage(k, G, rule)),
             }
         _print_json(
-            {"schema": "groupsigma.show/1", "k": k, "G": G, "sigma": None if k is None else float(sigma(k, G)), "dials": rows}
+            {
+                "schema": "groupsigma.show/1",
+                "k": k,
+                "G": G,
+                "sigma": None if k is None else float(sigma(k, G)),
+                "dials": rows,
+            }
         )
         return
     from groupsigma.screen import group_screen

@@ -76,10 +76,8 @@ class Dial:
         std = ("σ", "s")[self.ddof] + {"group": "", "others": "₋ᵢ", "batch": " of the batch"}[self.spread]
         if self.eps:
             std = f"({std} + {self.eps:g})"
-        if not (self.power or self.tilt):
-            text = base
-        else:
-            text = base if self.center == "none" else f"({base})"
+        bare = self.center == "none" or not (self.power or self.tilt)
+        text = base if bare else f"({base})"
         if self.power == 1:
             text += f" / {std}"
         elif self.power:

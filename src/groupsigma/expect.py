@@ -69,7 +69,9 @@ def hypergeometric_mean(k: Ints, n: Ints, G: int, values: Values) -> Floats:
     def ratio(j: Floats, rows: Ints) -> Floats:
         return (right[rows] - j) * (G - j) / ((j + 1) * (wrong[rows] - G + j + 1))
 
-    out = _from_peak(peak, low, high, np.full(len(peak), float(G)), ratio, lambda j, _: values(j, np.float64(G)))
+    out = _from_peak(
+        peak, low, high, np.full(len(peak), float(G)), ratio, lambda j, _: values(j, np.full((), float(G)))
+    )
     return out[inverse].reshape(k.shape)
 
 

@@ -63,7 +63,8 @@ def _gradient(audit: Audit) -> Finding:
     return Finding(
         f"GRPO spends {grpo:.1%} of the update on the extremes, Dr. GRPO {dr:.1%}",
         f"problems solved less than 10% or more than 90% of the time are {problems:.1%} of the data; "
-        f"those near one half are {middle.problems:.1%} and get {middle.gradient['grpo']:.1%} and {middle.gradient['dr-grpo']:.1%}",
+        f"those near one half are {middle.problems:.1%} "
+        f"and get {middle.gradient['grpo']:.1%} and {middle.gradient['dr-grpo']:.1%}",
         "divide by sigma (power 1) if the hard tail is the goal, do not (power 0) if mean accuracy is; "
         "dynamic sampling drops silent groups but leaves these shares as they are",
     )
@@ -76,7 +77,9 @@ def _group_size(audit: Audit) -> Finding:
     if audit.required_group_size is None:
         remedy = "no problem is solved sometimes: no G helps; other problems do"
     elif audit.required_group_size <= G:
-        remedy = f"G = {G} is enough: 90% of the problems solved sometimes reach 95% from G = {audit.required_group_size}"
+        remedy = (
+            f"G = {G} is enough: 90% of the problems solved sometimes reach 95% from G = {audit.required_group_size}"
+        )
     else:
         remedy = (
             f"G = {audit.required_group_size} brings 90% of the problems solved sometimes to 95% under GRPO; "
@@ -89,7 +92,8 @@ def _graded(audit: Audit) -> Finding:
     best = audit.best
     return Finding(
         f"{best.silent.value:.1%} of the groups as logged teach nothing",
-        f"{best.all_wrong.value:.1%} all 0, {best.all_right.value:.1%} all 1, {best.equal_partial.value:.1%} equal in between",
+        f"{best.all_wrong.value:.1%} all 0, {best.all_right.value:.1%} all 1, "
+        f"{best.equal_partial.value:.1%} equal otherwise",
         "say what counts as right (--right-from) to see solve rates, other group sizes and where the update goes",
     )
 

@@ -194,16 +194,14 @@ def objective(p: ArrayLike, dial: Dial = GRPO, G: int | None = None) -> Floats:
     if G is not None:
         size = _one_size("objective", G)
         cumulative = np.concatenate(
-            [[0.0], np.cumsum(contrast_advantage(np.arange(1.0, size), np.float64(size), dial))]
+            [[0.0], np.cumsum(contrast_advantage(np.arange(1.0, int(size)), size.astype(np.float64), dial))]
         )
-        return binomial_mean(p_, np.int64(size - 1), lambda j, _: cumulative[j.astype(np.int64)], _widen(dial)) / size
+        return binomial_mean(p_, np.asarray(size - 1), lambda j, _: cumulative[j.astype(np.int64)], _widen(dial)) / size
     _refuse_batch("objective", dial)
     return _limit_objective(p_, dial)
 
 
-def gradient_share(
-    p: ArrayLike, G: int | None = None, dial: Dial = GRPO, weights: ArrayLike | None = None
-) -> Floats:
+def gradient_share(p: ArrayLike, G: int | None = None, dial: Dial = GRPO, weights: ArrayLike | None = None) -> Floats:
     """The share of the whole update that each entry of p receives; sums to 1.
 
     Args: p [...]; G None for the large-G limit (GRPO √(p(1−p))) or a group size;
@@ -324,4 +322,3 @@ def _one_size(who: str, G: int) -> Ints:
     if size.ndim:
         raise ArgumentError(who, "one G", f"{size.size} of them")
     return size
-

@@ -95,7 +95,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "one-pass variance in float32 leaves residues on graded rewards",
         ),
         "open-instruct": Preset(
-            Dial(power=0.0, keep="mixed"), "open-instruct: centred, silent groups dropped", "open_instruct/data_loader.py"
+            Dial(power=0.0, keep="mixed"),
+            "open-instruct: centred, silent groups dropped",
+            "open_instruct/data_loader.py",
         ),
         "open-instruct-std": Preset(
             Dial(eps=1e-8, keep="mixed"), "open-instruct, standard normalisation", "open_instruct/data_loader.py", _TIES
@@ -115,9 +117,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "swift/rl_core/advantage.py",
             f"an unscorable answer counts as reward 0 (ours: excluded); {_TIES}",
         ),
-        "tinker": Preset(
-            DR_GRPO, "tinker-cookbook 0.6.1: centres only", "tinker_cookbook/rl/data_processing.py"
-        ),
+        "tinker": Preset(DR_GRPO, "tinker-cookbook 0.6.1: centres only", "tinker_cookbook/rl/data_processing.py"),
         "unsloth": Preset(
             Dial(ddof=1, eps=1e-4), "Unsloth 2026.10.9 (TRL's rule)", "unsloth/models/rl_replacements.py", _TIES
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +25,14 @@ WIDTH = 100
 
 
 def show(parts: Iterable[RenderableType]) -> None:
-    """Print to standard output."""
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", WIDTH))
-    Console(width=width, highlight=False, soft_wrap=False).print(Group(*parts))
+    """Print to standard output; colour on a terminal only, no trailing blanks elsewhere."""
+    if sys.stdout.isatty():
+        Console(highlight=False).print(Group(*parts))
+        return
+    console = Console(file=io.StringIO(), width=int(os.environ.get("COLUMNS", WIDTH)), highlight=False)
+    with console.capture() as capture:
+        console.print(Group(*parts))
+    print("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
 
 
 def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableType]:
@@ -40,7 +46,7 @@ def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableTy
         parts += [_bands_table(audit), Text(_readings(audit)), Text()]
     for number, finding in enumerate(findings, 1):
         parts.append(Text(f"{number}. {finding.title}", style="bold"))
-        parts += [Padding(Text(finding.evidence), (0, 0, 0, 3)), Padding(Text(f"→ {finding.remedy}"), (0, 0, 0, 3))]
+        parts += [Padding(Text(line), (0, 0, 0, 3)) for line in (finding.evidence, f"→ {finding.remedy}")]
     if audit.notes:
         parts += [Text(), *(Text(f"note: {note}", style="dim") for note in audit.notes)]
     return parts
@@ -81,9 +87,7 @@ def _sizes_table(audit: Audit) -> Table:
     plain = {s.method for s in audit.sizes}
     for method in ("unbiased", "plug-in"):
         if method in plain:
-            table.add_row(
-                method, *(f"{s.silent.value:.1%}" if s.method == method else "" for s in audit.sizes)
-            )
+            table.add_row(method, *(f"{s.silent.value:.1%}" if s.method == method else "" for s in audit.sizes))
     return table
 
 
@@ -134,30 +138,39 @@ def group_screen(rewards: Sequence[float], k: int | None, G: int, dials: Mapping
 
 def dials_screen(presets: Mapping[str, Preset]) -> list[RenderableType]:
     """Every preset with its formula, std, source and where it is more than a Dial."""
-    table = _table("dial", "A =", "std", "ε", "whose rule, where it is written; beyond the formula")
+    parts: list[RenderableType] = [Text("σ population, s sample standard deviation (ddof 1)", style="dim"), Text()]
     for name, preset in presets.items():
-        dial = preset.dial
-        std = "" if not dial.power else ("population", "sample")[dial.ddof]
-        text = Text(f"{preset.what}\n{preset.source}")
+        lines = [f"{preset.what} ({preset.source})"]
         if preset.beyond:
-            text.append(f"\n! {preset.beyond}")
-        table.add_row(name, repr(dial)[6:], std, f"{dial.eps:g}" if dial.eps else "", text)
-    return [table]
+            lines.append(f"beyond the formula: {preset.beyond}")
+        parts.append(_entry(name, f"A = {repr(preset.dial)[6:]}", lines, 20))
+    return parts
 
 
 def claims_screen(results: Sequence[Result]) -> list[RenderableType]:
-    """Claim, published, ours, verdict; then how many of each verdict."""
-    table = _table("claim", "paper", "ours", "verdict")
+    """Verdict, claim, published, ours; then how many of each verdict."""
+    parts: list[RenderableType] = []
     for result in results:
-        claim = Text(f"{result.name}  ({result.where})\n{result.says}")
+        lines = [result.says]
+        for who, numbers in (("paper", result.published), ("ours ", result.ours)):
+            if numbers:
+                lines.append(f"{who}  " + "  ".join(format(x, result.form) for x in numbers))
         if result.comment:
-            claim.append(f"\n{result.comment}", style="dim")
-        ours, published = (" ".join(format(x, result.form) for x in xs) for xs in (result.ours, result.published))
-        table.add_row(claim, published, ours, result.verdict)
-        table.add_section()
+            lines.append(f"({result.comment})")
+        parts.append(_entry(result.verdict, f"{result.name}, {result.where}", lines, 11))
     tally = {v: sum(r.verdict == v for r in results) for v in MEANING}
-    counts = [Text(f"{n:3d} {v}: {MEANING[v]}") for v, n in tally.items() if n]
-    return [table, Text(), *counts]
+    return [*parts, Text(), *(Text(f"{n:3d} {v}: {MEANING[v]}") for v, n in tally.items() if n)]
+
+
+def _entry(label: str, head: str, lines: Sequence[str], indent: int) -> RenderableType:
+    """A label in the margin, a head beside it, lines below the head."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=indent, no_wrap=True)
+    grid.add_column()
+    grid.add_row(Text(label, style="bold"), Text(head, style="bold"))
+    for line in lines:
+        grid.add_row("", Text(line))
+    return grid
 
 
 def _interval(share: Share) -> str:
@@ -166,8 +179,8 @@ def _interval(share: Share) -> str:
 
 def _table(first: str, *rest: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False)
-    table.add_column(first, no_wrap=first not in ("claim",))
-    texts = ("from", "formula", "A =", "std", "verdict", "whose rule, where it is written; beyond the formula")
+    table.add_column(first, no_wrap=True)
     for name in rest:
-        table.add_column(name, justify="left" if name in texts else "right", no_wrap=name in ("formula", "A =", "std"))
+        text = name in ("from", "formula")
+        table.add_column(name, justify="left" if text else "right", no_wrap=text)
     return table

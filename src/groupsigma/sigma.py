@@ -65,7 +65,7 @@ def advantage_table(G: int, dial: Dial = GRPO) -> Floats:
     [[0.0, -1.0, 0.0], [0.0, 1.0, 0.0]]
     """
     size = int(checks.group_sizes("advantage_table", G))
-    right, wrong = right_wrong(np.arange(size + 1.0), np.float64(size), dial)
+    right, wrong = right_wrong(np.arange(size + 1.0), np.array(float(size)), dial)
     return np.stack([wrong, right])
 
 

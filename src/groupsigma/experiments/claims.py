@@ -75,7 +75,9 @@ def choose(claims: Iterable[Claim], names: Iterable[str]) -> list[Claim]:
     known = {c.name for c in every} | {c.name.split("/")[0] for c in every}
     if unknown := wanted - known:
         parts = sorted({c.name.split("/")[0] for c in every})
-        raise ArgumentError("reproduce", "names of claims", ", ".join(sorted(unknown)), hint="one of " + ", ".join(parts))
+        raise ArgumentError(
+            "reproduce", "names of claims", ", ".join(sorted(unknown)), hint="one of " + ", ".join(parts)
+        )
     return [c for c in every if not wanted or c.name in wanted or c.name.split("/")[0] in wanted]
 
 

@@ -262,7 +262,7 @@ BIGMATH = (
     ),
     Claim(
         "bigmath/figure-bars",
-        "Fig. 7, left",
+        "Fig. 9, left",
         "64 bars of the histogram: largest difference in problems",
         (),
         r.off_series("realdata_left_histogram_bars.csv", r.bars, "integer_count"),
@@ -271,7 +271,7 @@ BIGMATH = (
     ),
     Claim(
         "bigmath/figure-shares",
-        "Fig. 7, right",
+        "Fig. 9, right",
         "20 shares by tenth of solve rate: largest difference, Dr. GRPO and GRPO",
         (),
         lambda: (
@@ -320,7 +320,7 @@ BIGMATH = (
         holds=lambda ours: ours[1] - ours[0] > 0.02 and abs(ours[2] - ours[0]) < 1e-12,
         form=".4f",
         verdict="misworded",
-        comment="drawing from the pool is unbiased, nothing in it needs correcting; the closed form at k/n is what is off",
+        comment="drawing from the pool is unbiased and needs no correction; the closed form at k/n is off",
     ),
     Claim(
         "silent/unbiased",
@@ -337,7 +337,7 @@ BIGMATH = (
 DAPO_LOG = (
     Claim(
         "dapo/anchor",
-        "Fig. 5, right",
+        "Fig. 6, right",
         "E[p] and E[p³²] on Big-Math",
         (0.484457898, 0.118567509),
         r.moments,
@@ -346,7 +346,7 @@ DAPO_LOG = (
     ),
     Claim(
         "dapo/curve",
-        "Fig. 5, right",
+        "Fig. 6, right",
         "E[p^(32/T)] against 80 drawn points: largest difference",
         (),
         r.off_series("dapo_right_allcorrect_vs_competence.csv", r.all_right_along, "all_correct_mass_p32"),

@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq, least_squares, minimize_scalar
 
 from groupsigma.advantages import advantages
@@ -33,6 +34,8 @@ from groupsigma.law import (
 )
 from groupsigma.readers.bigmath import read_bigmath
 from groupsigma.sigma import gain, sigma
+
+Mask = NDArray[np.bool_]
 
 TABLE_P = (0.5, 0.3, 0.1, 0.05)
 TABLE_TARGET = (0.9, 0.95, 0.99)
@@ -57,33 +60,36 @@ def series(name: str) -> dict[str, Floats]:
 
 @cache
 def bigmath() -> Groups:
+    """The embedded distribution, read once."""
     return read_bigmath()
 
 
-def share(rule_power: float, inside: Callable[[Floats], Floats]) -> float:
+def share(rule_power: float, inside: Callable[[Floats], Mask]) -> float:
+    """Large-G share of the update on some solve rates: GRPO for power 1, Dr. GRPO for 0."""
     data = bigmath()
     p = data.solve_rate
     dial = GRPO if rule_power else DR_GRPO
     return float(gradient_share(p, dial=dial, weights=data.count)[inside(p)].sum())
 
 
-def extreme(p: Floats) -> Floats:
+def extreme(p: Floats) -> Mask:
+    """The paper's extreme band."""
     return (p < 0.1) | (p > 0.9)
 
 
-def medium(p: Floats) -> Floats:
+def medium(p: Floats) -> Mask:
+    """The paper's medium band."""
     return (p >= 0.4) & (p <= 0.6)
 
 
 def identity_error(graded: bool) -> tuple[float, ...]:
+    """Largest relative error of the identity over 5,000 random groups."""
     rng = np.random.default_rng(0)
     worst = 0.0
     for _ in range(5000):
         G, d = int(rng.integers(2, 20)), int(rng.integers(1, 8))
-        if graded:
-            rewards = rng.normal(size=G)
-        else:
-            rewards = rng.permutation((np.arange(G) < rng.integers(1, G)) * 1.0)
+        right = (np.arange(G) < rng.integers(1, G)) * 1.0
+        rewards = rng.normal(size=G) if graded else right
         worst = max(worst, identity(rng.normal(size=(G, d)), rewards).error)
     return (worst,)
 
@@ -101,12 +107,14 @@ def table_of_updates() -> tuple[float, ...]:
 
 
 def shift_error() -> tuple[float, ...]:
+    """Largest change of GRPO's advantages when a constant is added to the rewards."""
     rng = np.random.default_rng(1)
     r = (rng.random((2000, 8)) < 0.4) * 1.0
     return (max(float(np.abs(advantages(r + b) - advantages(r)).max()) for b in (0.1, -3.7, 100.3)),)
 
 
 def rloo_error() -> tuple[float, ...]:
+    """Largest |R − mean of the others − G/(G−1) (R − μ)|, the others averaged one by one."""
     rng = np.random.default_rng(2)
     worst = 0.0
     for G in range(2, 33):
@@ -117,17 +125,17 @@ def rloo_error() -> tuple[float, ...]:
 
 
 def silent_split(method: str, sizes: tuple[int, ...]) -> tuple[float, ...]:
+    """Silent share of Big-Math at each group size, "plugin" or "unbiased"."""
     splits = [getattr(audit(bigmath(), group_size=G), method) for G in sizes]
     return tuple(split.silent.value for split in splits)
 
 
 def plug_in_bias() -> tuple[float, ...]:
     """At a known p = .1, G = 8, n = 64: true silence, mean of the plug-in, mean of the draws from the pool."""
-    p, n, G = 0.1, np.int64(64), 8
-    mean = lambda f: float(binomial_mean(np.float64(p), n, f))  # noqa: E731
-    plug = mean(lambda k, size: silent_rate(k / size, G))
-    pool = mean(lambda k, size: silent_rate_unbiased(k, np.broadcast_to(size, k.shape), G))
-    return float(silent_rate(p, G)), plug, pool
+    p, n, G = np.array(0.1), np.array(64), 8
+    plug = binomial_mean(p, n, lambda k, size: silent_rate(k / size, G))
+    pool = binomial_mean(p, n, lambda k, size: silent_rate_unbiased(k, np.broadcast_to(size, k.shape), G))
+    return float(silent_rate(p, G)), float(plug), float(pool)
 
 
 def pool_bias() -> tuple[float, ...]:
@@ -136,11 +144,16 @@ def pool_bias() -> tuple[float, ...]:
     worst = [0.0, 0.0]
     for n in (8, 16, 64):
         for G in (2, 4, 8):
-            silent = binomial_mean(p, np.int64(n), lambda k, m, G=G: silent_rate_unbiased(k, m, G))  # type: ignore[misc]
-            gains = binomial_mean(p, np.int64(n), lambda k, m, G=G: expected_gain_unbiased(k, m, G))  # type: ignore[misc]
+            size = np.array(n)
+            silent = binomial_mean(p, size, partial(_drawn, silent_rate_unbiased, G))
+            gains = binomial_mean(p, size, partial(_drawn, expected_gain_unbiased, G))
             worst[0] = max(worst[0], float(np.abs(silent - silent_rate(p, G)).max()))
             worst[1] = max(worst[1], float(np.abs(gains - expected_gain(p, G)).max()))
     return tuple(worst)
+
+
+def _drawn(estimate: Callable[[Floats, Floats, int], Floats], G: int, k: Floats, n: Floats) -> Floats:
+    return estimate(k, n, G)
 
 
 def law_as_budget() -> tuple[float, ...]:
@@ -205,6 +218,8 @@ def dapo_fit() -> tuple[float, float, float]:
 
 
 def off_series(name: str, ours: Callable[[dict[str, Floats]], Floats], column: str) -> Callable[[], tuple[float, ...]]:
+    """A reading: the largest difference of ours from a column of a published series."""
+
     def compute() -> tuple[float, ...]:
         published = series(name)
         return (float(np.nanmax(np.abs(ours(published) - published[column]))),)
@@ -213,17 +228,18 @@ def off_series(name: str, ours: Callable[[dict[str, Floats]], Floats], column: s
 
 
 def bars(published: dict[str, Floats]) -> Floats:
+    """Problems in each published bar; the last holds 63/64 and 1."""
     data = bigmath()
     edges = np.append(published["bin_left"], 1.0 + 1e-9)
     return np.histogram(data.solve_rate, edges, weights=data.count)[0].astype(float)
 
 
 def bins(power: float) -> Callable[[dict[str, Floats]], Floats]:
+    """Large-G shares of the update by tenth of solve rate."""
+
     def compute(published: dict[str, Floats]) -> Floats:
         data = bigmath()
         shares = gradient_share(data.solve_rate, dial=GRPO if power else DR_GRPO, weights=data.count)
         return np.histogram(data.solve_rate, np.linspace(0, 1, 11), weights=shares)[0]
 
     return compute
-
-

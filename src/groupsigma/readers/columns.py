@@ -12,7 +12,7 @@ Kind = Literal["counts", "rates", "rewards"]
 
 #: Names seen in data sets and logs, most telling first; compared in lower case.
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "rate": ("llama8b_solve_rate", "solve_rate", "pass_rate", "success_rate", "solved_percentage", "pass@1", "avg_reward"),
+    "rate": ("llama8b_solve_rate", "solve_rate", "pass_rate", "success_rate", "pass@1", "avg_reward"),
     "correct": ("n_correct", "num_correct", "correct_count", "n_right", "successes", "numerator", "k", "c"),
     "answers": ("n_rollouts", "n_samples", "num_samples", "n_answers", "num_generations", "denominator", "trials", "n"),
     "reward": ("reward", "rewards", "score", "scores", "correct", "is_correct", "passed", "success", "accuracy", "acc"),
@@ -61,9 +61,7 @@ class Columns:
                 return str(given)
             return next((lower[name] for name in NAMES[role] if name in lower), None)
 
-        asked: Kind | None = (
-            "rewards" if self.reward else "rates" if self.rate else "counts" if self.correct else None
-        )
+        asked: Kind | None = "rewards" if self.reward else "rates" if self.rate else "counts" if self.correct else None
         every = {role: guess(role) for role in NAMES}
         every["rate"] = every["rate"] or next((n for n in found if n.lower().endswith("solve_rate")), None)
         ready: dict[Kind, bool] = {
@@ -89,7 +87,7 @@ class Columns:
         filled = {role: every[role] if role in used else None for role in NAMES}
         if kind == "rates" and self.answers is None and filled["answers"] == filled["count"]:
             filled["answers"] = None
-        return kind, replace(self, **filled)
+        return kind, replace(self, **filled)  # type: ignore[arg-type]
 
     def spoken(self) -> str:
         """The roles that are set, as one phrase for the reader of the output."""

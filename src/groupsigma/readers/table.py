@@ -6,35 +6,21 @@ only one row for each prompt arrives here.
 
 from __future__ import annotations
 
-import gzip
-import json
-import re
-import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import duckdb
 import numpy as np
 
 from groupsigma.checks import Floats, Ints
-from groupsigma.errors import ArgumentError, SourceError
+from groupsigma.errors import SourceError
 from groupsigma.groups import Groups, RewardSummary
+from groupsigma.readers import files
 from groupsigma.readers.columns import Columns
 
-_FORMATS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
 _NULLS = "['', 'NA', 'N/A', 'None', 'none', 'null', 'NULL', 'nan', 'NaN']"
 #: Denominators tried when the number of answers behind a rate is not given.
 _GRIDS = (*range(1, 129), 256, 512, 1024)
@@ -43,10 +29,10 @@ _GRIDS = (*range(1, 129), 256, 512, 1024)
 def read_table(sources: Sequence[str], columns: Columns) -> Groups:
     """Groups from one or more tables of the same layout; see `load`."""
     with tempfile.TemporaryDirectory(prefix="groupsigma-") as scratch:
-        files, kind_of_file = _files(sources, Path(scratch))
+        paths, kind_of_file = files.resolve(sources, Path(scratch))
         name = ", ".join(sources[:3]) + (", …" if len(sources) > 3 else "")
-        with _connection(scratch) as db, _explained(files, kind_of_file, name):
-            table = _Table(db, files, kind_of_file, name)
+        with files.connection(scratch) as db, files.explained(paths, kind_of_file, name):
+            table = _Table(db, paths, kind_of_file, name)
             kind, columns = columns.resolve(table.types, name)
             read = {"counts": _read_counts, "rates": _read_rates, "rewards": _read_rewards}[kind]
             return read(table, columns)
@@ -55,8 +41,8 @@ def read_table(sources: Sequence[str], columns: Columns) -> Groups:
 class _Table:
     """An opened source: its column types, and queries over them with typed, named expressions."""
 
-    def __init__(self, db: duckdb.DuckDBPyConnection, files: list[str], kind: str, name: str) -> None:
-        self.db, self.files, self.kind, self.name = db, files, kind, name
+    def __init__(self, db: duckdb.DuckDBPyConnection, paths: list[str], kind: str, name: str) -> None:
+        self.db, self.paths, self.kind, self.name = db, paths, kind, name
         self.types: dict[str, str] = {
             str(row[0]): str(row[1]) for row in db.execute(f"DESCRIBE SELECT * FROM {self._scan({})}").fetchall()
         }
@@ -67,7 +53,7 @@ class _Table:
         return bool(self.db.execute(f"SELECT 1 FROM {self._scan({})} LIMIT 1").fetchall())
 
     def _scan(self, types: dict[str, str]) -> str:
-        listed = "[" + ", ".join(_quote(f, "'") for f in self.files) + "]"
+        listed = "[" + ", ".join(_quote(f, "'") for f in self.paths) + "]"
         typed = ", ".join(f"{_quote(c, chr(39))}: '{t}'" for c, t in types.items())
         if self.kind == "parquet":
             return f"read_parquet({listed}, union_by_name = true)"
@@ -102,9 +88,7 @@ class _Table:
             "WHERE v IS NOT NULL AND v <> 'null' AND TRY_CAST(v AS DOUBLE) IS NULL LIMIT 1"
         ).fetchone()
         if bad:
-            raise SourceError(
-                "table", f"numbers in column {column!r}", repr(bad[1])[:60], f"{self.name}, row {bad[0]}"
-            )
+            raise SourceError("table", f"numbers in column {column!r}", repr(bad[1])[:60], f"{self.name}, row {bad[0]}")
 
 
 def _read_counts(table: _Table, columns: Columns) -> Groups:
@@ -121,7 +105,9 @@ def _read_counts(table: _Table, columns: Columns) -> Groups:
         if bad.any():
             at = int(np.argmax(bad))
             raise SourceError("table", what, f"{k[at]:g} of {n[at]:g}", f"{table.name}, row {at + 1}")
-    return _groups(table, columns, data, known, n_correct=k[known].astype(np.int64), n_rollouts=n[known].astype(np.int64))
+    return _groups(
+        table, columns, data, known, n_correct=k[known].astype(np.int64), n_rollouts=n[known].astype(np.int64)
+    )
 
 
 def _read_rates(table: _Table, columns: Columns) -> Groups:
@@ -148,13 +134,23 @@ def _read_rates(table: _Table, columns: Columns) -> Groups:
     values, inverse, weight = np.unique(rate, return_inverse=True, return_counts=True)
     grid = fixed or _grid(values, weight)
     if grid is None:
-        note = "rates lie on no k/n grid: taken as exact solve rates; no unbiased numbers (give --answers N if you know it)"
+        note = "rates lie on no k/n grid: taken as exact, so no unbiased numbers (--answers N if you know it)"
         return _groups(
-            table, columns, data, known, n_correct=None, rate=rate, n_rollouts=np.zeros(len(rate), np.int64), notes=(note,)
+            table,
+            columns,
+            data,
+            known,
+            n_correct=None,
+            rate=rate,
+            n_rollouts=np.zeros(len(rate), np.int64),
+            notes=(note,),
         )
     k, n = _on_grid(values, grid, table.name)
-    notes = [f"{grid} answers a problem, " + ("as stated" if fixed else "read off the grid of the rates (--answers N overrides)")]
-    if (off := int(weight[n != grid].sum())):
+    notes = [
+        f"{grid} answers a problem, "
+        + ("as stated" if fixed else "read off the grid of the rates (--answers N overrides)")
+    ]
+    if off := int(weight[n != grid].sum()):
         others = ", ".join(f"/{d}" for d in sorted({int(d) for d in n[n != grid]}))
         notes.append(f"{off} problems lie off the /{grid} grid and were read as {others}")
     return _groups(table, columns, data, known, n_correct=k[inverse], n_rollouts=n[inverse], notes=tuple(notes))
@@ -246,121 +242,14 @@ def _on_grid(values: Floats, grid: int, name: str) -> tuple[Ints, Ints]:
         simple = Fraction(float(values[i])).limit_denominator(grid)
         if abs(float(simple) - values[i]) > 1e-6:
             raise SourceError(
-                "table", f"solve rates k/n with n <= {grid}", f"{values[i]:g}", name, "another --answers N, or leave it out"
+                "table",
+                f"solve rates k/n with n <= {grid}",
+                f"{values[i]:g}",
+                name,
+                "another --answers N, or leave it out",
             )
         k[i], n[i] = simple.numerator, simple.denominator
     return k, n
-
-
-def _files(sources: Sequence[str], scratch: Path) -> tuple[list[str], str]:
-    """The files behind the sources and their common format."""
-    found: list[str] = []
-    for source in sources:
-        if source == "-":
-            found.append(str(_standard_input(scratch)))
-        elif "://" in source:
-            found.append(source)
-        elif Path(source).is_dir():
-            inside = sorted(str(p) for p in Path(source).rglob("*") if p.is_file() and _format(str(p)))
-            if not inside:
-                raise SourceError("table", "a CSV, JSONL or Parquet file in the folder", "none", source)
-            found += inside
-        elif any(c in source for c in "*?[") and not Path(source).exists():
-            inside = sorted(str(p) for p in Path().glob(source)) if not source.startswith("/") else sorted(
-                str(p) for p in Path("/").glob(source[1:])
-            )
-            if not inside:
-                raise SourceError("table", "a file matching the pattern", "none", source)
-            found += inside
-        elif not Path(source).exists():
-            hint = "'bigmath' is the one data set by name" if "." not in Path(source).name else ""
-            raise SourceError("table", "an existing file or folder", "nothing there", source, hint)
-        elif Path(source).stat().st_size == 0:
-            raise SourceError("table", "rows of data", "an empty file", source)
-        else:
-            found.append(source)
-    formats = {_format(f) or _sniff(f) for f in found}
-    if len(formats) > 1:
-        raise SourceError("table", "files of one format", " and ".join(sorted(formats)), ", ".join(sources))
-    return found, formats.pop()
-
-
-def _format(name: str) -> str | None:
-    path = Path(name)
-    if path.suffix in (".gz", ".zst"):
-        path = path.with_suffix("")
-    return _FORMATS.get(path.suffix.lower())
-
-
-def _sniff(name: str) -> str:
-    if "://" in name:
-        raise SourceError("table", "an address that ends in .csv, .jsonl or .parquet", "another ending", name)
-    with open(name, "rb") as file:
-        head = file.read(64).lstrip()
-    return "parquet" if head.startswith(b"PAR1") else "json" if head[:1] in (b"{", b"[") else "csv"
-
-
-def _standard_input(scratch: Path) -> Path:
-    target = scratch / "stdin"
-    with target.open("wb") as out:
-        shutil.copyfileobj(sys.stdin.buffer, out)
-    if target.stat().st_size == 0:
-        raise SourceError("table", "rows of data", "nothing", "standard input")
-    return target
-
-
-@contextmanager
-def _connection(scratch: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    # Without a directory of its own DuckDB spills into the working directory.
-    db = duckdb.connect(config={"temp_directory": scratch})
-    try:
-        yield db
-    finally:
-        db.close()
-
-
-@contextmanager
-def _explained(files: Sequence[str], kind: str, name: str) -> Iterator[None]:
-    """DuckDB's errors and ours about values, as one line with file and row."""
-    try:
-        yield
-    except ArgumentError as error:
-        raise SourceError("table", error.needs, error.got, f"{name}, {error.where}" if error.where else name) from None
-    except duckdb.Error as error:
-        text = str(error)
-        if kind == "json" and (bad := _broken_line(files)):
-            raise bad from None
-        line = re.search(r"CSV Error on Line: (\d+)", text)
-        value = re.search(r'Error when converting column "(.*?)"\. Could not convert string "(.*?)"', text)
-        where = f"{_named_file(text) or name}, line {line[1]}" if line else name
-        if value:
-            raise SourceError("table", f"a number in column {value[1]!r}", repr(value[2]), where) from None
-        first = re.sub(r"^\w[\w ]* Error: ", "", text.splitlines()[0]) if text else type(error).__name__
-        hint = "DuckDB could not load the extension it reads this address with" if "://" in name and "extension" in text else ""
-        raise SourceError("table", f"a readable {kind} file", first, where, hint) from None
-
-
-def _named_file(text: str) -> str | None:
-    found = re.search(r"file = (.+)", text)
-    return found[1].strip() if found else None
-
-
-def _broken_line(files: Sequence[str]) -> SourceError | None:
-    """The first line that is not a JSON object: DuckDB's own count is one off after a break inside a string."""
-    for name in files:
-        if "://" in name or name.endswith(".zst"):
-            continue
-        opened: IO[str] = gzip.open(name, "rt") if name.endswith(".gz") else open(name, encoding="utf-8", errors="replace")
-        with opened as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    good = not line.strip() or isinstance(json.loads(line), dict)
-                except ValueError:
-                    good = False
-                if not good:
-                    needs = "one JSON object a line"
-                    return SourceError("table", needs, repr(line[:40].rstrip()), f"{name}, line {number}")
-    return None
 
 
 def _quote(name: str, mark: str = '"') -> str:
