@@ -186,16 +186,16 @@ def _rule(r: Any, dial: Dial, fold: arrays.Fold, atol: float, xp: Any, batch: An
     squares = fold.total(off * off)
     peers = xp.clip(n - 1, 1, None)
     centred = {"mean": lambda: off, "loo": lambda: off * fold.rows(n / peers), "none": lambda: r}[dial.center]()
-    factor: Any = xp.where(mixed, 1.0, 0.0 if dial.compares else 1.0)
     if dial.power and dial.spread == "others":
         centred = centred * _others(off, fold.rows(n), fold.rows(squares), dial, xp)
     elif dial.power:
         std = xp.sqrt(squares / xp.clip(n - dial.ddof, 1, None)) if batch is None else batch
-        factor = factor * xp.where(mixed, std + dial.eps, 1.0) ** -dial.power
+        centred = centred * fold.rows(xp.where(mixed, std + dial.eps, 1.0) ** -dial.power)
     if dial.tilt:
         safe = xp.where(mixed, mean, 0.5)
-        factor = factor * (safe / (1 - safe)) ** -dial.tilt
-    return centred * fold.rows(factor)
+        centred = centred * fold.rows((safe / (1 - safe)) ** -dial.tilt)
+    taught = live & fold.rows(mixed) if dial.compares else live
+    return xp.where(taught, centred, 0.0)
 
 
 def _others(off: Any, n: Any, squares: Any, dial: Dial, xp: Any) -> Any:

@@ -49,7 +49,7 @@ def identity(scores: ArrayLike, rewards: ArrayLike, dial: Dial = GRPO) -> Identi
     Source: arXiv 2607.00152, Theorem 1; graded: docs/concepts.md.
 
     >>> result = identity([[1.0, 2.0], [0.0, 1.0], [3.0, 0.0]], [1, 0, 0])
-    >>> round(result.gain, 4), result.direction.tolist(), result.error < 1e-15
+    >>> round(result.gain, 4), result.direction.round(4).tolist(), result.error < 1e-15
     (0.4714, [-0.5, 1.5], True)
     """
     if dial.spread == "batch":

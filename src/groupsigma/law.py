@@ -286,7 +286,7 @@ def _limit_scale(p: Floats, dial: Dial) -> Floats:
     a, b = dial.exponents
     with np.errstate(divide="ignore"):
         if dial.eps == 0:
-            return p**-a * (1 - p) ** -b
+            return p**-a * (1 - p) ** -b if dial.tilt else (p * (1 - p)) ** (-dial.power / 2)
         return (np.sqrt(p * (1 - p)) + dial.eps) ** -dial.power * p**-dial.tilt * (1 - p) ** dial.tilt
 
 
