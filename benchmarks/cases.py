@@ -1,0 +1,276 @@
+"""The benchmarks: each a function that returns rows. `python cases.py NAME` prints them as JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import numpy as np
+import peers
+from measure import Row, compare, peak
+
+import groupsigma as gs
+
+
+def bigmath_rates() -> Any:
+    """The solve rates of the 215,608 Big-Math problems, one by one, in a fixed random order."""
+    groups = gs.load("bigmath")
+    rates = np.repeat(groups.solve_rate, groups.count)
+    return np.random.default_rng(1).permutation(rates)
+
+
+def million_rates() -> Any:
+    return np.random.default_rng(2).random(1_000_000)
+
+
+def gain_bigmath() -> list[Row]:
+    p, G = bigmath_rates(), 1024
+    ours, scipy = compare(lambda: gs.expected_gain(p, G), lambda: peers.scipy_gain(p, G), repeats=9)
+    apart = np.max(np.abs(ours.result - scipy.result))
+    few = p[:20_000]
+    ours_few, plain = compare(lambda: gs.expected_gain(few, G), lambda: peers.textbook_gain(few, G), repeats=(5, 3))
+    lost = np.mean(~np.isfinite(plain.result))
+    return [
+        Row(
+            "expected_gain, 215,608 Big-Math rates, G = 1024",
+            ours.seconds,
+            against="scipy binom.pmf on the distinct rates",
+            alternative=scipy.seconds,
+            at_most=0.1,
+            note=f"largest difference {apart:.0e}",
+        ),
+        Row(
+            "expected_gain, 20,000 of them, G = 1024",
+            ours_few.seconds,
+            against="textbook formula, one broadcast",
+            alternative=plain.seconds,
+            note=f"{lost:.1%} of the textbook's results are NaN or inf; ours none",
+        ),
+    ]
+
+
+def gain_million() -> list[Row]:
+    p, G = million_rates(), 64
+    ours, plain = compare(lambda: gs.expected_gain(p, G), lambda: peers.textbook_gain(p, G), repeats=(5, 3))
+    apart = np.max(np.abs(ours.result - plain.result))
+    return [
+        Row(
+            "expected_gain, 10⁶ distinct p, G = 64",
+            ours.seconds,
+            against="textbook formula, one broadcast",
+            alternative=plain.seconds,
+            at_most=1.0,
+            note=f"largest difference {apart:.0e}",
+        )
+    ]
+
+
+def memory() -> list[Row]:
+    """Its own process: `peak` may only be called from one that has computed nothing."""
+    few = "bigmath_rates()[:20_000], 1024)"
+    return [
+        Row(
+            "expected_gain, 215,608 Big-Math rates, G = 1024: peak memory",
+            peak("gs.expected_gain(bigmath_rates(), 1024)"),
+            unit="MB",
+            against="scipy binom.pmf on the distinct rates",
+            alternative=peak("peers.scipy_gain(bigmath_rates(), 1024)"),
+            at_most=200,
+            note="above the interpreter with numpy and groupsigma; scipy's counts its own import",
+        ),
+        Row(
+            "expected_gain, 20,000 of them, G = 1024: peak memory",
+            peak(f"gs.expected_gain({few}"),
+            unit="MB",
+            against="textbook formula, one broadcast",
+            alternative=peak(f"peers.textbook_gain({few}"),
+            note="the textbook's grows with p × G",
+        ),
+        Row(
+            "expected_gain, 10⁶ distinct p, G = 64: peak memory",
+            peak("gs.expected_gain(million_rates(), 64)"),
+            unit="MB",
+            against="textbook formula, one broadcast",
+            alternative=peak("peers.textbook_gain(million_rates(), 64)"),
+            at_most=500,
+        ),
+    ]
+
+
+def required_size() -> list[Row]:
+    p, few = np.random.default_rng(3).uniform(0.001, 0.999, 10_000), 20
+    ours, loop = compare(
+        lambda: gs.required_group_size(p, 0.99),
+        lambda: [peers.scipy_required_group_size(x, 0.99) for x in p[:few]],
+        repeats=(5, 3),
+    )
+    same = int(np.sum(ours.result[:few] == loop.result))
+    return [
+        Row("required_group_size, 10⁴ p, fidelity .99", ours.seconds, at_most=1.0),
+        Row(
+            "required_group_size, one value",
+            [1000 * s / len(p) for s in ours.seconds],
+            unit="ms",
+            against=f"trying every G with scipy binom.pmf, {few} of the p",
+            alternative=[1000 * s / few for s in loop.seconds],
+            note=f"{same} of {few} group sizes equal",
+        ),
+    ]
+
+
+def dense() -> list[Row]:
+    """10⁶ groups of 8 against the line that trainers write."""
+    rng = np.random.default_rng(4)
+    graded = rng.random((1_000_000, 8))
+    binary = (rng.random(graded.shape) < rng.beta(0.3, 0.3, (len(graded), 1))).astype(np.float64)
+
+    def plain_numpy(r: Any) -> Any:
+        return (r - r.mean(-1, keepdims=True)) / (r.std(-1, keepdims=True) + 1e-6)
+
+    def plain_torch(r: Any) -> Any:
+        return (r - r.mean(-1, keepdim=True)) / (r.std(-1, keepdim=True) + 1e-6)
+
+    has_torch = peers.version_of("torch") is not None
+    rows = []
+    for kind, rewards, factor in (("graded", graded, 1.0), ("0/1", binary, 2.0)):
+        for dtype in (np.float64, np.float32):
+            r = rewards.astype(dtype)
+            where: list[tuple[str, Any, Callable[[Any], Any]]] = [("NumPy", r, plain_numpy)]
+            if has_torch:
+                import torch
+
+                where.append(("torch", torch.from_numpy(r), plain_torch))
+            for library, x, plain in where:
+                name = f"advantages, 10⁶ groups of 8, {kind}, {library} {np.dtype(dtype).name}"
+                ours, other = compare(lambda x=x: gs.advantages(x), lambda x=x, f=plain: f(x), repeats=9)
+                rows.append(Row(name, ours.seconds, against="(r − mean) / (std + 1e-6)", alternative=other.seconds))
+                rows[-1].at_least = factor
+    return rows
+
+
+def ragged() -> list[Row]:
+    """10⁶ rows in groups of 2 to 16, shuffled, against the functions that verl ships."""
+    rng = np.random.default_rng(5)
+    rows, sizes = 1_000_000, rng.integers(2, 17, 125_000)
+    ids = np.repeat(np.arange(len(sizes)), sizes)[:rows]
+    r = (rng.random(rows) < rng.beta(0.3, 0.3, len(sizes))[ids]).astype(np.float32)
+    order = rng.permutation(rows)
+    ids, r = ids[order], r[order]
+    uids = np.array([str(uuid.UUID(bytes=rng.bytes(16))) for _ in sizes], dtype=object)[ids]
+    n, k = np.bincount(ids), np.bincount(ids, r)
+    mixed = ((k > 0) & (k < n))[ids]
+
+    release = peers.version_of("verl")
+    title = f"verl {release}" if release else "verl 0.9.1"
+    loop = peers.verl_function("compute_grpo_outcome_advantage")
+    vectorized = peers.verl_function("compute_grpo_vectorized_outcome_advantage")
+    rewards: Any = r
+    if peers.version_of("torch"):
+        import torch
+
+        rewards = torch.from_numpy(r)
+
+    def ours(index: Any) -> Any:
+        return np.asarray(gs.advantages_by_prompt(rewards, index, gs.DIALS["verl"], weight="proportional"))
+
+    def theirs(call: Any, index: Any) -> Callable[[], Any] | None:
+        if call is None:
+            return None
+        tokens = rewards[:, None]
+        return lambda: call(tokens, torch.ones_like(tokens), index)[0][:, 0].numpy()
+
+    found = []
+    for labels, index in (("uid strings", uids), ("whole numbers", ids)):
+        for estimator, call, times in (("grpo", loop, 3), ("grpo_vectorized", vectorized, 7)):
+            a, b = compare(lambda index=index: ours(index), theirs(call, index), repeats=(7, times))
+            row = Row(
+                f"advantages_by_prompt, 10⁶ ragged rows, {labels}",
+                a.seconds,
+                against=f"{title} {estimator}",
+                alternative=b.seconds,
+            )
+            if call is loop:
+                row.at_least = 20 if index is uids else None
+            if b.seconds:
+                apart = np.max(np.abs(a.result - b.result)[mixed])
+                row.note = f"largest difference on mixed groups {apart:.0e}"
+                assert apart <= 1e-5, row.note
+            found.append(row)
+    return found
+
+
+def audit_file() -> list[Row]:
+    """Whole processes: 10⁵ groups of 8, each tool on the layout it reads."""
+    rng = np.random.default_rng(6)
+    right = (rng.random((100_000, 8)) < rng.beta(0.3, 0.3, (100_000, 1))).astype(int).tolist()
+    release = peers.version_of("rlvr-audit")
+    title = f"rlvr-audit {release or ''}".strip()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        completions, groups = Path(folder) / "completions.jsonl", Path(folder) / "groups.jsonl"
+        with completions.open("w") as file:
+            for i, group in enumerate(right):
+                file.writelines(f'{{"prompt_id": "problem-{i:06d}", "reward": {r}}}\n' for r in group)
+        with groups.open("w") as file:
+            file.writelines(f'{{"prompt_id": "problem-{i:06d}", "rewards": {g}}}\n' for i, g in enumerate(right))
+        for form in ("json", "text"):
+            command = ["rlvr-audit", "inspect", "--file", str(groups), "--G", "8", "--format", form]
+            ours, theirs = compare(
+                lambda: run("groupsigma", "audit", str(completions), "--json"),
+                (lambda command=command: run(*command)) if release else None,
+                repeats=(5, 3),
+            )
+            rows.append(
+                Row(
+                    "groupsigma audit FILE --json, 10⁵ groups of 8, whole process",
+                    ours.seconds,
+                    against=f"{title} inspect --format {form}",
+                    alternative=theirs.seconds,
+                    at_least=15,
+                )
+            )
+            if release and form == "json":
+                a = json.loads(ours.result)["metrics"]["silent_logged"]
+                b = json.loads(theirs.result)["advantage_collapse"]["frac_zero_variance_groups"]
+                rows[-1].note = f"silent share {a:.5f} and {b:.5f}"
+                assert abs(a - b) < 1e-9, rows[-1].note
+    return rows
+
+
+def startup() -> list[Row]:
+    screen, help_ = compare(
+        lambda: run("groupsigma", "audit", "bigmath"), lambda: run("groupsigma", "--help"), repeats=9
+    )
+    return [
+        Row("groupsigma audit bigmath, whole process", screen.seconds, at_most=1.5),
+        Row("groupsigma --help, whole process", help_.seconds, at_most=0.3),
+    ]
+
+
+def run(tool: str, *arguments: str) -> str:
+    """What a command of this Python's environment prints."""
+    program = which(tool, path=str(Path(sys.executable).parent))
+    assert program, f"{tool} is not installed beside this Python"
+    return subprocess.run([program, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+CASES: dict[str, Callable[[], list[Row]]] = {
+    "gain-bigmath": gain_bigmath,
+    "gain-million": gain_million,
+    "memory": memory,
+    "required-size": required_size,
+    "advantages": dense,
+    "advantages-by-prompt": ragged,
+    "audit-file": audit_file,
+    "startup": startup,
+}
+
+if __name__ == "__main__":
+    print(json.dumps([row.to_dict() for row in CASES[sys.argv[1]]()]))
