@@ -9,6 +9,8 @@ from groupsigma.law import cap_risk
 
 #: A common training batch in prompts, and a common cap, for the refill warning.
 _BATCH, _CAP = 128, 3
+#: Below this share silent groups are not worth a remedy.
+_FEW = 0.02
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ def _silence(audit: Audit) -> Finding:
     best, G = audit.best, audit.group_size
     title = f"{best.silent.value:.1%} of the groups at G = {G} teach nothing"
     evidence = f"{best.all_wrong.value:.1%} all wrong, {best.all_right.value:.1%} all right ({_method(best)})"
+    if best.silent.value < _FEW:
+        return Finding(title, evidence, "little to win here")
     never, always = audit.never or 0.0, audit.always or 0.0
     hopeless = never + always
     steps = []
@@ -46,13 +50,13 @@ def _silence(audit: Audit) -> Finding:
     if larger is not None and larger.group_size is not None and larger.method == best.method:
         times = larger.group_size / G
         steps.append(f"G = {larger.group_size}: {larger.silent.value:.1%} silent for {times:g} times the answers")
-    if audit.draws_per_kept_group is not None and best.silent.value > 0:
+    if audit.draws_per_kept_group is not None:
         risk = float(cap_risk(best.silent.value, _BATCH, _CAP))
         steps.append(
             f"replace silent groups (DAPO): {audit.draws_per_kept_group:.2f} groups drawn for each kept"
             + (f"; a cap of {_CAP} x {_BATCH} draws is hit {risk:.0%} of the time" if risk >= 0.005 else "")
         )
-    return Finding(title, evidence, "; ".join(steps) or "nothing to do")
+    return Finding(title, evidence, "; ".join(steps) or "no group size helps: other problems do")
 
 
 def _gradient(audit: Audit) -> Finding:

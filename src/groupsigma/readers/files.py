@@ -61,6 +61,11 @@ def resolve(sources: Sequence[str], scratch: Path) -> tuple[list[str], str]:
     return found, formats.pop()
 
 
+def is_document(paths: Sequence[str]) -> bool:
+    """Whether these are .json files, which may hold one array of objects rather than one object a line."""
+    return all(Path(path).suffix == ".json" for path in paths)
+
+
 def _format(name: str) -> str | None:
     path = Path(name)
     if path.suffix in (".gz", ".zst"):
@@ -105,7 +110,7 @@ def explained(files: Sequence[str], kind: str, name: str) -> Iterator[None]:
         raise SourceError("table", error.needs, error.got, f"{name}, {error.where}" if error.where else name) from None
     except duckdb.Error as error:
         text = str(error)
-        if kind == "json" and (bad := _broken_line(files)):
+        if kind == "json" and not is_document(files) and (bad := _broken_line(files)):
             raise bad from None
         line = re.search(r"CSV Error on Line: (\d+)", text)
         value = re.search(r'Error when converting column "(.*?)"\. Could not convert string "(.*?)"', text)

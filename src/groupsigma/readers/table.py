@@ -46,8 +46,9 @@ class _Table:
         self.types: dict[str, str] = {
             str(row[0]): str(row[1]) for row in db.execute(f"DESCRIBE SELECT * FROM {self._scan({})}").fetchall()
         }
-        if kind == "json" and list(self.types) == ["json"] and not self._any_row():
-            raise SourceError("table", "rows of data", "an empty file", name)
+        if kind == "json" and list(self.types) == ["json"]:
+            got = "something else" if self._any_row() else "an empty file"
+            raise SourceError("table", "one JSON object a line", got, name)
 
     def _any_row(self) -> bool:
         return bool(self.db.execute(f"SELECT 1 FROM {self._scan({})} LIMIT 1").fetchall())
@@ -62,7 +63,8 @@ class _Table:
             return f"read_csv({listed}, union_by_name = true, nullstr = {_NULLS}{extra})"
         # Only the columns asked for are parsed: texts of many kilobytes are skipped over.
         extra = f", columns = {{{typed}}}" if types else ", union_by_name = true"
-        return f"read_json({listed}, format = 'newline_delimited', maximum_object_size = 268435456{extra})"
+        layout = "auto" if files.is_document(self.paths) else "newline_delimited"
+        return f"read_json({listed}, format = '{layout}', maximum_object_size = 268435456{extra})"
 
     def query(self, sql: str, numbers: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
         """Run sql, where {t} is the table with `numbers` as DOUBLE; columns come back as arrays."""

@@ -1,0 +1,159 @@
+import json
+
+import numpy as np
+import pytest
+
+from groupsigma import (
+    DIALS,
+    DR_GRPO,
+    GRPO,
+    MAXRL,
+    ArgumentError,
+    Dial,
+    Groups,
+    audit,
+    expected_gain,
+    findings,
+    gradient_share,
+    load,
+    required_group_size,
+)
+from groupsigma.audit import BANDS, SCHEMA
+
+BIG = load("bigmath")
+
+
+def drawn(problems=4000, n=16, seed=0):
+    rng = np.random.default_rng(seed)
+    p = rng.beta(0.5, 0.5, problems)
+    return p, Groups(np.arange(problems), rng.binomial(n, p), np.full(problems, n))
+
+
+def test_bigmath_numbers():
+    """theory.md §3: plug-in and unbiased silent shares at 4, 8, 16, 32, 64; the ends; the fold of the bands."""
+    plugin, unbiased = (59.27, 44.28, 32.24, 23.01, 16.53), (58.59, 43.07, 30.19, 19.64, 11.18)
+    for G, a, b in zip((4, 8, 16, 32, 64), plugin, unbiased, strict=True):
+        result = audit(BIG, group_size=G)
+        assert 100 * result.plugin.silent.value == pytest.approx(a, abs=0.006)
+        assert 100 * result.unbiased.silent.value == pytest.approx(b, abs=0.006)
+        assert result.best is result.unbiased
+    assert result.never == pytest.approx(8661 / 215608) and result.always == pytest.approx(15446 / 215608)
+
+
+@pytest.mark.parametrize("G", [1, 2, 8, 9, 64, 100])
+def test_shares_sum_to_one(G):
+    result = audit(BIG, group_size=G)
+    for split in (result.logged, result.plugin, result.unbiased, *result.sizes):
+        if split is not None:
+            parts = (split.all_right, split.all_wrong, split.equal_partial, split.mixed)
+            assert sum(s.value for s in parts) == pytest.approx(1, abs=1e-12)
+            assert split.silent.value == pytest.approx(1 - split.mixed.value, abs=1e-12)
+    assert sum(b.problems for b in result.bands) == pytest.approx(1)
+    if G > 1:
+        assert sum(b.kept_groups for b in result.bands) == pytest.approx(1)
+        for rule in result.bands[0].gradient:
+            assert sum(b.gradient[rule] for b in result.bands) == pytest.approx(1)
+
+
+def test_plugin_bands_are_the_laws_own_shares():
+    """Rates with unknown n: the bands are gradient_share at finite G."""
+    p = np.array([0.05, 0.3, 0.5, 0.5, 0.95, 0.0, 1.0])
+    groups = Groups(np.arange(7), None, np.zeros(7), rate=p)
+    result = audit(groups, group_size=8, dial=MAXRL)
+    for rule, dial in (("grpo", GRPO), ("dr-grpo", DR_GRPO), ("maxrl", MAXRL)):
+        share = gradient_share(p, 8, dial)
+        by_band = [b.gradient[rule] for b in result.bands]
+        np.testing.assert_allclose(by_band, [0, share[0], share[1], share[2] + share[3], 0, share[4], 0], atol=1e-12)
+    assert result.unbiased is None and result.logged is None and result.best.method == "plug-in"
+
+
+def test_bands_cover_every_solve_rate_once():
+    p = np.array([0, 1e-9, 0.0999, 0.1, 0.3999, 0.4, 0.6, 0.6001, 0.9, 0.9001, 1 - 1e-9, 1])
+    result = audit(Groups(np.arange(12), None, np.zeros(12), rate=p))
+    assert [round(12 * b.problems) for b in result.bands] == [1, 2, 2, 2, 2, 2, 1]
+    assert [b.name for b in result.bands] == [b[0] for b in BANDS]
+
+
+def test_the_interval_covers_the_truth():
+    """400 data sets of 500 problems, p ~ Beta(½, ½), 16 answers: at least 95 % less 3 binomial errors."""
+    truth = 2 * np.prod((0.5 + np.arange(8)) / (1 + np.arange(8)))  # E[p^8 + (1−p)^8]
+    shares = [audit(drawn(500, 16, seed)[1]).unbiased.silent for seed in range(400)]
+    covered = np.mean([share.low <= truth <= share.high for share in shares])
+    assert covered >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 400)
+    assert np.mean([share.value for share in shares]) == pytest.approx(truth, abs=0.003)
+
+
+def test_fidelity_and_required_size():
+    p = np.array([0.5, 0.05])
+    result = audit(Groups(np.arange(2), None, np.zeros(2), rate=p), group_size=8)
+    limit = np.sqrt(p * (1 - p))
+    assert result.fidelity == pytest.approx(expected_gain(p, 8).sum() / limit.sum())
+    assert result.required_group_size == required_group_size(0.05) == 69
+
+
+def test_graded_rewards_are_reported_as_logged_only():
+    groups = Groups.from_rewards(None, [[0.5, 0.5], [1, 1], [0, 0], [0.2, 0.7]])
+    result = audit(groups)
+    assert [
+        round(4 * s.value)
+        for s in (result.best.all_right, result.best.all_wrong, result.best.equal_partial, result.best.mixed)
+    ] == [1, 1, 1, 1]
+    assert result.never is None and result.fidelity is None and result.bands == ()
+    assert "graded" in result.notes[-1] and len(findings(result)) == 1
+    json.dumps(result.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("groups", "silent"),
+    [
+        (Groups(["a", "b"], [0, 4], [4, 4]), 1.0),
+        (Groups(["a"], [0], [1]), 1.0),
+        (Groups(["a"], [1], [2]), None),
+        (Groups.from_rewards(np.arange(1000), np.ones(1000)), 1.0),
+        (Groups(["a"], None, [0], rate=[0.0]), 1.0),
+    ],
+)
+def test_odd_but_valid_data(groups, silent):
+    result = audit(groups)
+    assert silent is None or result.best.silent.value == silent
+    assert len(findings(result)) == 3
+    json.loads(json.dumps(result.to_dict(), allow_nan=False))
+
+
+def test_too_few_answers_are_said():
+    result = audit(Groups(["a", "b"], [3, 1], [16, 4]), group_size=8)
+    assert result.unbiased.problems == 0.5 and "left out of the unbiased numbers" in result.notes[-1]
+    result = audit(Groups(["a"], [1], [4]), group_size=8)
+    assert result.unbiased is None and "read silence too high" in result.notes[-1]
+
+
+def test_counts_are_merged_before_anything_is_computed():
+    _, groups = drawn()
+    spread = audit(groups)
+    merged = audit(groups.tally())
+    assert spread.to_dict() | {"source": ""} == merged.to_dict()
+
+
+def test_schema_is_versioned_and_metrics_are_flat():
+    result = audit(BIG)
+    assert result.to_dict()["schema"] == SCHEMA == "groupsigma.audit/1"
+    assert all(isinstance(v, float) for v in result.metrics().values())
+    assert {"silent", "mixed", "never", "always", "fidelity", "draws_per_kept_group"} <= set(result.metrics())
+
+
+def test_dial_is_named():
+    assert audit(BIG, dial=DIALS["trl"]).dial == "trl"
+    with pytest.raises(ArgumentError, match="one group"):
+        audit(BIG, dial=Dial(spread="batch"))
+    for bad in (0, 2.5, [4, 8]):
+        with pytest.raises(ArgumentError):
+            audit(BIG, group_size=bad)
+
+
+def test_findings_say_what_the_numbers_say():
+    result = audit(BIG)
+    silence, gradient, size = findings(result)
+    assert silence.title.startswith("43.1%") and "G = 16: 30.2% silent" in silence.remedy
+    assert "1.76 groups drawn" in silence.remedy and "35.9% stay silent" in silence.remedy
+    assert "13.9%" in gradient.title and "37.0% of the data" in gradient.evidence
+    assert f"G = {result.required_group_size}" in size.remedy

@@ -1,0 +1,160 @@
+"""The house: imports go down only, the package stays light, its public face and its wheel are whole."""
+
+import ast
+import inspect
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import groupsigma
+
+SOURCE = Path(groupsigma.__file__).parent
+ROOT = Path(__file__).parent.parent
+
+#: From the ground up; a module may import those before it. A folder stands for its files.
+ORDER = (
+    "errors", "checks", "arrays", "dial", "presets", "sigma", "expect", "law",
+    "advantages", "identity", "groups", "estimate",
+    "audit", "findings",
+    "readers.columns", "readers.files", "readers.bigmath", "readers.table", "readers",
+    "__init__",
+    "experiments", "experiments.claims", "experiments.readings", "experiments.paper",
+    "screen", "cli",
+)  # fmt: skip
+
+
+def imports_of(text, name):
+    """The modules of ours that a source text imports, as names in ORDER."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("groupsigma"):
+            module = (node.module or "").removeprefix("groupsigma").lstrip(".")
+            for alias in node.names:
+                inner = f"{module}.{alias.name}".lstrip(".")
+                found.add(inner if inner in ORDER else module or "__init__")
+        elif isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("groupsigma.") for a in node.names if a.name.startswith("groupsigma")}
+    return found - {name}
+
+
+def upward(text, name):
+    """Imports that do not go down, in the order of the house."""
+    return sorted(i for i in imports_of(text, name) if ORDER.index(i) > ORDER.index(name))
+
+
+def modules():
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        yield ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts), path
+
+
+def test_every_module_has_its_place():
+    assert {name for name, _ in modules()} == set(ORDER)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=[name for name, _ in modules()])
+def test_imports_go_down_only(name, path):
+    assert upward(path.read_text(), name) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from groupsigma.cli import app",
+        "import groupsigma.audit",
+        "from groupsigma import audit",
+        "from groupsigma.readers import table",
+    ],
+)
+def test_the_check_of_imports_can_fail(text):
+    assert upward(text, "law")
+
+
+def loaded(code):
+    probe = f"{code}; import sys; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    return set(subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout.split())
+
+
+HEAVY = {"torch", "duckdb", "altair", "typer", "rich", "pandas", "matplotlib", "trl", "verl"}
+
+
+def test_importing_the_package_is_light():
+    assert not loaded("import groupsigma") & HEAVY
+    assert not loaded("import groupsigma as g; g.audit(g.Groups(['a'], [3], [8])); g.advantages([1, 0])") & HEAVY
+    assert not loaded("import groupsigma as g; g.load('bigmath')") & HEAVY
+
+
+def test_the_check_of_lightness_can_fail():
+    assert loaded("import groupsigma, duckdb") & HEAVY == {"duckdb"}
+
+
+def test_the_command_line_loads_a_verb_s_needs_with_the_verb():
+    assert not loaded("import groupsigma.cli") & (HEAVY - {"typer", "rich"})
+
+
+def public():
+    """name(parameters) of everything in __all__."""
+    for name in sorted(groupsigma.__all__):
+        value = getattr(groupsigma, name)
+        if inspect.isfunction(value):
+            parameters = [
+                (f"{p.name}={p.default!r}" if p.default is not p.empty else p.name)
+                if p.kind < 3
+                else f"*, {p.name}={p.default!r}"
+                for p in inspect.signature(value).parameters.values()
+            ]
+            yield f"{name}({', '.join(parameters)})"
+        elif inspect.isclass(value):
+            fields = getattr(value, "__dataclass_fields__", {})
+            yield f"class {name}({', '.join(fields)})"
+        else:
+            yield name
+
+
+def test_public_signatures_are_frozen():
+    """To change them on purpose: python tests/test_house.py > tests/public_api.txt, and say so in CHANGELOG.md."""
+    assert "\n".join(public()) + "\n" == (ROOT / "tests" / "public_api.txt").read_text()
+
+
+def test_everything_public_is_documented_with_an_example():
+    for name in groupsigma.__all__:
+        value = getattr(groupsigma, name)
+        if inspect.isfunction(value):
+            assert value.__doc__ and ">>>" in value.__doc__, name
+        elif inspect.isclass(value):
+            assert value.__doc__, name
+
+
+def test_the_wheel_works_away_from_the_sources(tmp_path):
+    """Built, unpacked and used from another folder; data and py.typed are inside."""
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    target = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(target)
+    assert "groupsigma/py.typed" in names and not any(n.startswith(("tests", "docs")) for n in names)
+    code = (
+        "import sys, groupsigma as g; assert g.__file__.startswith(sys.argv[1]), g.__file__;"
+        "print(g.load('bigmath').problems); from groupsigma.cli import main;"
+        "sys.argv = ['groupsigma', 'show', '3/8']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(target)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(target), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and done.stdout.startswith("215608") and "0.484123" in done.stdout, done.stderr
+
+
+if __name__ == "__main__":
+    print("\n".join(public()))

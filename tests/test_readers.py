@@ -1,0 +1,294 @@
+import gzip
+import io
+import json
+import os
+import sys
+
+import duckdb
+import numpy as np
+import pytest
+
+from groupsigma import Columns, SourceError, load
+from groupsigma.readers import files, table
+from groupsigma.readers.columns import NAMES
+
+HERE = os.path.join(os.path.dirname(__file__), "data")
+
+
+def fixture(name):
+    return os.path.join(HERE, name)
+
+
+def counts(groups):
+    return dict(
+        zip(
+            groups.prompt_ids.tolist(),
+            zip(groups.n_correct.tolist(), groups.n_rollouts.tolist(), strict=True),
+            strict=True,
+        )
+    )
+
+
+def test_bigmath_is_the_published_distribution():
+    groups = load("bigmath")
+    assert groups.problems == 215_608 and len(groups.n_correct) == 71
+    assert (groups.count[groups.n_correct == 0].sum(), groups.count[groups.solve_rate == 1].sum()) == (8661, 15446)
+    assert set(groups.n_rollouts.tolist()) == {9, 64} and groups.count[groups.n_rollouts == 9].tolist() == [1] * 6
+
+
+def test_bigmath_equals_the_shared_copy(data_dir):
+    shared = load(data_dir / "bigmath" / "bigmath_solve_rate_exact.csv")
+    ours = load("bigmath")
+    for field in ("n_correct", "n_rollouts", "count"):
+        np.testing.assert_array_equal(getattr(shared, field), getattr(ours, field))
+
+
+def test_k_and_n():
+    groups = load(fixture("counts.csv"))
+    assert counts(groups) == {"p1": (0, 8), "p2": (3, 8), "p3": (8, 8), "p4": (5, 8)}
+    assert groups.notes == ("columns: prompt id = problem_id, correct = n_correct, answers = n_samples",)
+
+
+def test_rates_with_a_stated_number_of_answers():
+    groups = load(fixture("rates.jsonl"), Columns(answers="8"))
+    assert counts(groups) == {"1+1": (8, 8), "2+3": (5, 8), "7*8": (0, 8), "hard": (1, 3), "x": (1, 8)}
+    assert groups.n_empty == 1
+    assert any("1 problems lie off the /8 grid and were read as /3" in note for note in groups.notes)
+
+
+def test_rates_whose_grid_is_read_off(tmp_path):
+    path = tmp_path / "rates.csv"
+    rows = [f"q{i},{(i % 65) / 64}" for i in range(1300)] + ["odd,0.1111111111111111"]
+    path.write_text("id,solve_rate\n" + "\n".join(rows) + "\n")
+    groups = load(path)
+    assert sorted(set(groups.n_rollouts.tolist())) == [9, 64] and "read off the grid" in groups.notes[1]
+    assert "1 problems lie off the /64 grid and were read as /9" in groups.notes[2]
+
+
+def test_rates_on_no_grid_are_taken_as_they_are(tmp_path):
+    path = tmp_path / "rates.csv"
+    path.write_text("id,solve_rate\na,0.12345\nb,0.98765\n")
+    groups = load(path)
+    assert groups.rate.tolist() == [0.12345, 0.98765] and groups.answers == 0 and "no k/n grid" in groups.notes[1]
+    with pytest.raises(SourceError, match="another --answers N"):
+        load(path, Columns(answers="8"))
+
+
+def test_single_rewards_grouped_by_prompt_and_step():
+    groups = load(fixture("completions.jsonl"))
+    keyed = {
+        (p, s): (k, n)
+        for p, s, k, n in zip(groups.prompt_ids, groups.step, groups.n_correct, groups.n_rollouts, strict=True)
+    }
+    assert keyed == {("a", 1): (0, 2), ("b", 1): (1, 2), ("a", 2): (1, 1)}
+    assert groups.n_unscorable == 1 and groups.n_empty == 0
+
+
+def test_lists_of_rewards(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "a", "rewards": [1, 0, null]}\n{"prompt": "b", "rewards": [1, 1]}\n')
+    assert counts(load(path)) == {"a": (1, 2), "b": (2, 2)}
+    path.write_text('{"rewards": [1, 0]}\n{"rewards": [1, 1]}\n')
+    assert load(path).n_correct.tolist() == [1, 2]
+
+
+def test_graded_rewards_stay_graded_unless_asked(tmp_path):
+    path = tmp_path / "graded.csv"
+    path.write_text("uid,score\na,0.2\na,0.9\nb,0.5\nb,0.5\n")
+    groups = load(path)
+    assert groups.graded and groups.rewards.silent.tolist() == [False, True]
+    np.testing.assert_allclose(groups.rewards.std, [0.35, 0], atol=1e-12)
+    assert counts(load(path, Columns(right_from=0.5))) == {"a": (1, 2), "b": (2, 2)}
+
+
+def test_booleans_and_unscorable_texts(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("id,correct\na,True\na,False\nb,True\nb,\nb,nan\n")
+    groups = load(path)
+    assert counts(groups) == {"a": (1, 2), "b": (1, 1)} and groups.n_unscorable == 2
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv.gz", "jsonl.gz", "tsv", "txt"])
+def test_formats(tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    rows = [("p1", 0, 8), ("p2", 3, 8)]
+    if suffix == "parquet":
+        duckdb.sql(
+            "SELECT * FROM (VALUES ('p1', 0, 8), ('p2', 3, 8)) t(problem_id, n_correct, n_samples)"
+        ).write_parquet(str(path))
+    elif suffix == "jsonl.gz":
+        with gzip.open(path, "wt") as out:
+            out.writelines(
+                json.dumps(dict(zip(("problem_id", "n_correct", "n_samples"), r, strict=True))) + "\n" for r in rows
+            )
+    else:
+        mark = "\t" if suffix == "tsv" else ","
+        text = (
+            mark.join(("problem_id", "n_correct", "n_samples"))
+            + "\n"
+            + "".join(mark.join(map(str, r)) + "\n" for r in rows)
+        )
+        with gzip.open(path, "wt") if suffix.endswith("gz") else open(path, "w") as out:
+            out.write(text)
+    assert counts(load(path)) == {"p1": (0, 8), "p2": (3, 8)}
+
+
+def test_a_json_document(tmp_path):
+    path = tmp_path / "t.json"
+    path.write_text('[{"id": "a", "k": 1, "n": 4},\n {"id": "b", "k": 0, "n": 4}]')
+    assert counts(load(path)) == {"a": (1, 4), "b": (0, 4)}
+    path.write_text('{"id": "a", "k": 1, "n": 4}\n{"id": "b", "k": 0, "n": 4}\n')
+    assert counts(load(path)) == {"a": (1, 4), "b": (0, 4)}
+    path.write_text('[{"id": "a", "k": 1')
+    with pytest.raises(SourceError, match="a readable json file"):
+        load(path)
+
+
+def test_folders_globs_and_several_files(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(f"id,k,n\n{name},1,4\n")
+    for source in (tmp_path, str(tmp_path / "*.csv"), [tmp_path / "a.csv", tmp_path / "b.csv"]):
+        assert counts(load(source)) == {"a": (1, 4), "b": (1, 4)}
+    (tmp_path / "c.jsonl").write_text('{"id": "c", "k": 1, "n": 4}\n')
+    with pytest.raises(SourceError, match="files of one format, got csv and json"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"id,k,n\na,1,4\n", b'{"id": "a", "k": 1, "n": 4}\n'])
+def test_standard_input(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert counts(load("-")) == {"a": (1, 4)}
+
+
+def test_columns_are_named_when_guessing_fails(tmp_path):
+    path = tmp_path / "odd.csv"
+    path.write_text("who,Ja,alle\na,1,4\n")
+    with pytest.raises(SourceError, match=r"got columns who, Ja, alle at .*\nhint: name them"):
+        load(path)
+    assert counts(load(path, Columns(prompt_id="who", correct="Ja", answers="alle"))) == {"a": (1, 4)}
+    with pytest.raises(SourceError, match="a column 'nein', got columns who"):
+        load(path, Columns(correct="nein"))
+
+
+def test_every_guessed_name_is_found(tmp_path):
+    path = tmp_path / "t.csv"
+    for rate in NAMES["rate"]:
+        path.write_text(f"id,{rate.upper()}\na,0.5\n")
+        assert load(path).problems == 1
+    for k in NAMES["correct"]:
+        path.write_text(f'id,"{k}",n_samples\na,1,4\n')
+        assert counts(load(path)) == {"a": (1, 4)}
+    for reward in NAMES["reward"]:
+        for prompt in NAMES["prompt_id"]:
+            path.write_text(f"{prompt},{reward}\na,1\na,0\n")
+            assert counts(load(path)) == {"a": (1, 2)}
+
+
+def test_a_name_with_quotes_is_a_name(tmp_path):
+    path = tmp_path / "it's.csv"
+    path.write_text('"a""b",k,n\nx,1,4\n')
+    assert counts(load(path, Columns(prompt_id='a"b'))) == {"x": (1, 4)}
+
+
+BAD = {
+    "text.csv": ("id,n_correct,n\na,1,8\nb,x,8\n", r"a number in column 'n_correct', got 'x' at .*text.csv, line 3"),
+    "over.csv": ("id,n_correct,n\na,1,8\nb,9,8\n", r"0 <= n_correct <= n, got 9 of 8 at .*over.csv, row 2"),
+    "negative.csv": ("id,n_correct,n\na,-1,8\n", r"got -1 of 8 at .*row 1"),
+    "half.csv": ("id,n_correct,n\na,1.5,8\n", r"whole numbers .* got 1.5 of 8 at .*row 1"),
+    "percent.csv": ("id,solve_rate\na,45\nb,80\n", r"got 45 at .*percent.csv, row 1\nhint: percentages\?"),
+    "broken.jsonl": ('{"id": 1, "reward": 1}\n{"id": 1, "rew\n{"id": 2}\n', r"object a line, got .* at .*broken.jsonl, line 2"),
+    "listed.jsonl": ("[1, 2]\n", "one JSON object a line, got something else"),
+    "words.jsonl": ('{"id": 1, "reward": 1}\n{"id": 1, "reward": "ok"}\n', r"numbers in column 'reward', got .*ok.* row 2"),
+    "none.jsonl": ('{"id": 1, "reward": null}\n', "no scorable reward at all"),
+    "noid.jsonl": ('{"id": "a", "reward": 1}\n{"id": null, "reward": 1}\n', r"a prompt id in every row of 'id'"),
+    "empty.csv": ("", "rows of data, got an empty file"),
+    "header.csv": ("id,k,n\n", "rows of data, got none"),
+    "blank.csv": ("id,k,n\na,,\n", "at least one row with a number"),
+    "prose.csv": ("hello world this is prose\nmore prose, really\n", "got columns"),
+    "cut.parquet": ("PAR1garbage", "a readable parquet file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_one_clear_error(tmp_path, name):
+    content, words = BAD[name]
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(SourceError, match=words):
+        load(path)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_truncated_parquet_file(tmp_path):
+    whole, cut = tmp_path / "whole.parquet", tmp_path / "cut.parquet"
+    duckdb.sql("SELECT range AS id, 1 AS k, 4 AS n FROM range(1000)").write_parquet(str(whole))
+    cut.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(SourceError, match=r"a readable parquet file, got .* at .*cut.parquet"):
+        load(cut)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("nowhere.csv", "an existing file or folder"),
+        ("bigmth", "hint: 'bigmath' is the one data set"),
+        ("*.none", "matching the pattern"),
+    ],
+)
+def test_sources_that_are_not_there(source, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=words):
+        load(source)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(SourceError, match="a CSV, JSONL or Parquet file in the folder, got none"):
+        load(tmp_path)
+
+
+def test_addresses_need_an_ending_and_say_so():
+    with pytest.raises(SourceError, match=r"ends in .csv, .jsonl or .parquet"):
+        load("hf://datasets/someone/something")
+
+
+def test_spilling_goes_to_a_scratch_folder_that_is_removed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    real = files.connection
+    monkeypatch.setattr(files, "connection", lambda scratch: seen.append(scratch) or real(scratch))
+    load(fixture("counts.csv"))
+    assert len(seen) == 1 and not os.path.exists(seen[0]) and os.listdir(tmp_path) == []
+
+
+def test_the_real_run_and_the_real_samples(data_dir):
+    history = load(data_dir / "real" / "one_shot_rlvr" / "history.csv")
+    silent = (history.n_correct == 0) | (history.n_correct == history.n_rollouts)
+    assert history.problems == 64_000 and silent.mean() == pytest.approx(0.4897, abs=5e-5)
+    assert load(data_dir / "real" / "cruxeval" / "counts.csv").answers == 16_000
+
+
+def test_the_grid_finder():
+    values = np.array([0, 0.125, 0.5, 1.0])
+    assert table._grid(values, np.ones(4)) == 8 and table._grid(np.array([0.0, 1.0]), np.ones(2)) == 1
+    assert table._grid(np.array([0.1234567]), np.ones(1)) is None
+
+
+@pytest.mark.slow
+def test_a_file_larger_than_memory(tmp_path, monkeypatch):
+    """2·10⁷ rows of 100-byte ids under a limit of 500 MB: DuckDB spills, the counts are right."""
+    path = tmp_path / "large.parquet"
+    duckdb.sql(
+        "SELECT repeat('x', 92) || lpad((i // 8)::VARCHAR, 8, '0') AS prompt_id, (i % 8 < (i // 8) % 9)::INT AS reward "
+        "FROM range(20000000) t(i)"
+    ).write_parquet(str(path))
+    real = duckdb.connect
+
+    def small(*args, **kwargs):
+        db = real(*args, **kwargs)
+        db.execute("SET memory_limit = '500MB'")
+        return db
+
+    monkeypatch.setattr(duckdb, "connect", small)
+    groups = load(path)
+    assert groups.problems == 2_500_000 and groups.answers == 20_000_000
+    assert np.bincount(groups.n_correct, minlength=9).min() > 277_000
