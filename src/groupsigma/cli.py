@@ -34,10 +34,14 @@ def groupsigma(version: Annotated[bool, typer.Option("--version", help="Print th
         raise typer.Exit
 
 
-@app.command()
+@app.command(short_help="One group: sigma, advantages, update.")
 def show(
-    group: Annotated[str, typer.Argument(help="One group: 3/8 (right of all), or its rewards: 1,0,0.5,1.")],
-    dial: Annotated[list[str] | None, typer.Option(help="Further dials, by name; may be repeated.")] = None,
+    group: Annotated[
+        str, typer.Argument(metavar="GROUP", help="One group: 3/8 (right of all), or its rewards: 1,0,0.5,1.")
+    ],
+    dial: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Further dials, by name; may be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """One group: its standard deviation, its advantages and its update under each method."""
@@ -78,25 +82,37 @@ def show(
     print_screen(group_screen(rewards, k, G, dials))
 
 
-@app.command()
+@app.command(short_help="Where a set of problems teaches.")
 def audit(
     source: Annotated[
-        list[str], typer.Argument(help="bigmath, or CSV / JSONL / Parquet files, a folder, hf://…, s3://…, or -.")
+        list[str],
+        typer.Argument(
+            metavar="SOURCE", help="bigmath, or CSV / JSONL / Parquet files, a folder, hf://…, s3://…, or -."
+        ),
     ],
-    group_size: Annotated[int, typer.Option("-G", "--group-size", help="Answers a group.")] = 8,
-    dial: Annotated[str, typer.Option(help="Whose update is measured; see `groupsigma dials`.")] = "grpo",
+    group_size: Annotated[int, typer.Option("-G", "--group-size", metavar="G", help="Answers a group.")] = 8,
+    dial: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose update is measured; see `groupsigma dials`.")
+    ] = "grpo",
     as_json: AsJson = False,
     fail_on: Annotated[
-        list[str] | None, typer.Option(help="Exit 1 when this holds, e.g. 'silent>0.5'; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="TEST", help="Exit 1 when this holds, e.g. 'silent>0.5'; may be repeated."),
     ] = None,
-    prompt_id: Annotated[str | None, typer.Option(help="Column of the prompt id.")] = None,
-    reward: Annotated[str | None, typer.Option(help="Column of the reward, one row a completion.")] = None,
-    rate: Annotated[str | None, typer.Option(help="Column of the solve rate, one row a problem.")] = None,
-    correct: Annotated[str | None, typer.Option(help="Column of the right answers k.")] = None,
-    answers: Annotated[str | None, typer.Option(help="Column of the answers n, or a number.")] = None,
-    step: Annotated[str | None, typer.Option(help="Column of the training step.")] = None,
-    count: Annotated[str | None, typer.Option(help="Column of how many problems a row stands for.")] = None,
-    right_from: Annotated[float | None, typer.Option(help="Rewards of at least this are right.")] = None,
+    prompt_id: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the prompt id.")] = None,
+    reward: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of the reward, one row a completion.")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of the solve rate, one row a problem.")
+    ] = None,
+    correct: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the right answers k.")] = None,
+    answers: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the answers n, or a number.")] = None,
+    step: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the training step.")] = None,
+    count: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of how many problems a row stands for.")
+    ] = None,
+    right_from: Annotated[float | None, typer.Option(metavar="X", help="Rewards of at least this are right.")] = None,
 ) -> None:
     """Where a set of problems teaches at a group size, and where it cannot."""
     from groupsigma.audit import audit as run
@@ -124,7 +140,7 @@ def audit(
     _fail_if([f"{n} = {metrics[n]:.6g} {op} {limit:g}" for n, op, limit in tests if _holds(metrics[n], op, limit)])
 
 
-@app.command()
+@app.command(short_help="The named rules and trainers' presets.")
 def dials(as_json: AsJson = False) -> None:
     """The named dials: formula, standard deviation, epsilon, source, and where a trainer departs from it."""
     from dataclasses import asdict
@@ -145,9 +161,11 @@ def dials(as_json: AsJson = False) -> None:
     print_screen(dials_screen(PRESETS))
 
 
-@app.command()
+@app.command(short_help="The paper's numbers, claim by claim.")
 def reproduce(
-    name: Annotated[list[str] | None, typer.Argument(help="Claims by name or by first part; default all.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Claims by name or by first part; default all.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when a claim fails.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -94,7 +94,7 @@ def _sizes_table(audit: Audit) -> Table:
 def _bands_table(audit: Audit) -> Table:
     rules = [rule for rule in audit.bands[0].gradient if rule not in ("grpo", "dr-grpo", "dapo")]
     table = _table(
-        "solved", "problems", "silent", "kept groups", "GRPO, DAPO", "Dr. GRPO", *rules, f"{audit.dial} fidelity"
+        "solved", "problems", "silent", "DAPO's batch", "GRPO = DAPO", "Dr. GRPO", *rules, f"{audit.dial} fidelity"
     )
     table.title = f"where the update goes at G = {audit.group_size}"
     for band in audit.bands:
@@ -105,11 +105,11 @@ def _bands_table(audit: Audit) -> Table:
 
 
 def _readings(audit: Audit) -> str:
-    need = "no G is enough" if audit.required_group_size is None else f"G = {audit.required_group_size}"
-    draws = "never ends" if audit.draws_per_kept_group is None else f"{audit.draws_per_kept_group:.2f}"
+    need = "no G brings" if audit.required_group_size is None else f"G = {audit.required_group_size} brings"
+    draws = "no end" if audit.draws_per_kept_group is None else f"{audit.draws_per_kept_group:.2f}"
     return (
-        f"fidelity {audit.fidelity:.1%} overall; 95% for 90% of the problems solved sometimes: {need}; "
-        f"{audit.never:.1%} never and {audit.always:.1%} always solved as logged; DAPO draws per kept group: {draws}"
+        f"fidelity {audit.fidelity:.1%} over all; {need} 95% to 90% of the problems solved sometimes (GRPO)\n"
+        f"never solved {audit.never:.1%}, always {audit.always:.1%} as logged; DAPO draws for each kept group: {draws}"
     )
 
 
