@@ -127,6 +127,11 @@ def test_too_few_answers_are_said():
     assert result.unbiased is None and "read silence too high" in result.notes[-1]
 
 
+def test_a_few_problems_with_many_answers_do_not_speak_for_the_rest():
+    result = audit(Groups(["a", "b", "c"], [3, 1, 2], [16, 4, 4]), group_size=8)
+    assert result.unbiased.problems == pytest.approx(1 / 3) and result.best is result.plugin
+
+
 def test_counts_are_merged_before_anything_is_computed():
     _, groups = drawn()
     spread = audit(groups)

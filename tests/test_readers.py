@@ -101,6 +101,31 @@ def test_graded_rewards_stay_graded_unless_asked(tmp_path):
     assert counts(load(path, Columns(right_from=0.5))) == {"a": (1, 2), "b": (2, 2)}
 
 
+def test_rates_with_their_own_number_of_answers(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,solve_rate,n\na,0.125,8\nb,0.33,3\nc,1,0\nd,,4\n")
+    groups = load(path)
+    assert counts(groups) == {"a": (1, 8), "b": (1, 3)} and groups.n_empty == 2
+
+
+def test_nan_as_python_writes_it_and_prompts_of_messages(tmp_path):
+    path = tmp_path / "t.jsonl"
+    rows = [
+        {"prompt": [{"role": "user", "content": c}], "reward": r}
+        for c, r in (("a", 1.0), ("a", float("nan")), ("b", 0.0))
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    groups = load(path)
+    assert groups.n_rollouts.tolist() == [1, 1] and groups.n_unscorable == 1 and "content" in groups.prompt_ids[0]
+
+
+def test_a_bar_on_a_terminal_only(monkeypatch, capsys):
+    load(fixture("counts.csv"))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert counts(load(fixture("counts.csv")))["p2"] == (3, 8)
+
+
 def test_booleans_and_unscorable_texts(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("id,correct\na,True\na,False\nb,True\nb,\nb,nan\n")
@@ -200,7 +225,9 @@ BAD = {
     "listed.jsonl": ("[1, 2]\n", "one JSON object a line, got something else"),
     "words.jsonl": ('{"id": 1, "reward": 1}\n{"id": 1, "reward": "ok"}\n', r"numbers in column 'reward', got .*ok.* row 2"),
     "none.jsonl": ('{"id": 1, "reward": null}\n', "no scorable reward at all"),
-    "noid.jsonl": ('{"id": "a", "reward": 1}\n{"id": null, "reward": 1}\n', r"a prompt id in every row of 'id'"),
+    "noid.jsonl": ('{"id": "a", "reward": 1}\n{"id": null, "reward": 1}\n', "a value in every row of 'id'"),
+    "nostep.csv": ("id,step,reward\na,1,1\na,,0\n", "a value in every row of 'step'"),
+    "offgrid.csv": ("id,solve_rate,n\na,0.5,8\nb,0.3,8\n", r"solve_rate to be k/n, got 0.3 of 8 at .*row 2"),
     "empty.csv": ("", "rows of data, got an empty file"),
     "header.csv": ("id,k,n\n", "rows of data, got none"),
     "blank.csv": ("id,k,n\na,,\n", "at least one row with a number"),

@@ -130,7 +130,7 @@ class Audit:
     @property
     def best(self) -> Split:
         """The split to believe at the asked group size: unbiased, else plug-in, else as logged."""
-        split = self.unbiased or self.plugin or self.logged
+        split = _better(self.unbiased, self.plugin) or self.logged
         assert split is not None
         return split
 
@@ -205,15 +205,16 @@ def audit(groups: Groups, *, group_size: int = 8, dial: Dial = GRPO) -> Audit:
             + ("left out of the unbiased numbers" if few < 1 else "plug-in numbers only, which read silence too high")
         )
     unbiased = _unbiased(tally, G)
-    best = unbiased or _plugin(tally, G)
+    plugin = _plugin(tally, G)
+    best = _better(unbiased, plugin) or plugin
     inside = (p > 0) & (p < 1)
     limit = float((weight * limit_gain(p, dial)).sum())
     return Audit(
         **common,
         logged=_logged(tally),
-        plugin=_plugin(tally, G),
+        plugin=plugin,
         unbiased=unbiased,
-        sizes=tuple(_unbiased(tally, g) or _plugin(tally, g) for g in sorted({*SIZES, G})),
+        sizes=tuple(_better(_unbiased(tally, g), _plugin(tally, g)) or plugin for g in sorted({*SIZES, G})),
         bands=_bands(tally, G, dial),
         never=float(weight[p == 0].sum()),
         always=float(weight[p == 1].sum()),
@@ -256,6 +257,11 @@ def _bands(tally: Groups, G: int, dial: Dial) -> tuple[Band, ...]:
         kept = _ratio(mixed[here].sum(), mixed.sum())
         bands.append(Band(name, share, silent, kept, _ratio(realised[here].sum(), limit[here].sum()), gradient))
     return tuple(bands)
+
+
+def _better(unbiased: Split | None, plugin: Split | None) -> Split | None:
+    """Unbiased where it rests on at least half of the problems: those with many answers need not be like the rest."""
+    return unbiased if unbiased is not None and unbiased.problems >= 0.5 else plugin or unbiased
 
 
 def _logged(tally: Groups) -> Split | None:

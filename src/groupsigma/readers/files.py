@@ -8,8 +8,10 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -99,6 +101,26 @@ def connection(scratch: str) -> Iterator[duckdb.DuckDBPyConnection]:
         yield db
     finally:
         db.close()
+
+
+def fetch(db: duckdb.DuckDBPyConnection, sql: str, name: str) -> dict[str, Any]:
+    """The columns of a query's result; on a terminal with a progress bar on standard error."""
+    if not sys.stderr.isatty():
+        return db.execute(sql).fetchnumpy()
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with ThreadPoolExecutor(1) as pool, Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"reading {name}", total=100)
+        result = pool.submit(lambda: db.execute(sql).fetchnumpy())
+        try:
+            while not result.done():
+                bar.update(task, completed=max(0.0, db.query_progress()))
+                wait([result], 0.1)
+        except KeyboardInterrupt:
+            db.interrupt()
+            raise
+        return result.result()
 
 
 @contextmanager

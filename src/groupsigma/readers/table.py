@@ -24,6 +24,8 @@ from groupsigma.readers.columns import Columns
 _NULLS = "['', 'NA', 'N/A', 'None', 'none', 'null', 'NULL', 'nan', 'NaN']"
 #: Denominators tried when the number of answers behind a rate is not given.
 _GRIDS = (*range(1, 129), 256, 512, 1024)
+#: How far rate · n may be from whole when the rate was printed with few digits.
+_ROUNDING = 0.04
 
 
 def read_table(sources: Sequence[str], columns: Columns) -> Groups:
@@ -80,8 +82,25 @@ class _Table:
         for column in numbers:
             if self.kind != "csv" and self.types[column] in ("VARCHAR", "JSON"):
                 self._refuse_text(scan, column)
-        result = self.db.execute(sql.replace("{t}", scan)).fetchnumpy()
+        result = files.fetch(self.db, sql.replace("{t}", scan), self.name)
+        if not len(next(iter(result.values()))):
+            raise SourceError("table", "rows of data", "none", self.name)
         return {name: np.ma.filled(a, np.nan) if a.dtype.kind == "f" else a for name, a in result.items()}
+
+    def label(self, column: str) -> str:
+        """The expression for a label: numbers and text as they are, anything nested as text."""
+        plain = self.types[column] in ("VARCHAR", "BIGINT", "INTEGER", "UBIGINT", "HUGEINT", "UUID")
+        return _quote(column) if plain else f"CAST({_quote(column)} AS VARCHAR)"
+
+    def labelled(self, data: dict[str, Any], name: str, column: str) -> Any:
+        """A label column of a result; every row must have one."""
+        missing = np.ma.getmaskarray(data[name])
+        if missing.any():
+            at = int(np.argmax(missing)) + 1
+            raise SourceError(
+                "table", f"a value in every row of {column!r}", "none", f"{self.name}, row {at} of the result"
+            )
+        return np.asarray(data[name])
 
     def _refuse_text(self, scan: str, column: str) -> None:
         c = _quote(column)
@@ -128,11 +147,9 @@ def _read_rates(table: _Table, columns: Columns) -> Groups:
         )
     rate = rate[known]
     if len(numbers) == 2:
-        answers = data[numbers[1]][known]
-        k = np.rint(rate * answers).astype(np.int64)
-        return _groups(table, columns, data, known, n_correct=k, n_rollouts=answers.astype(np.int64))
+        return _read_rates_of(table, columns, data, numbers[1])
     if not len(rate):
-        return _groups(table, columns, data, known, n_correct=None, rate=rate, n_rollouts=np.zeros(0))
+        raise SourceError("table", "at least one row with a number", "none", table.name)
     values, inverse, weight = np.unique(rate, return_inverse=True, return_counts=True)
     grid = fixed or _grid(values, weight)
     if grid is None:
@@ -158,11 +175,27 @@ def _read_rates(table: _Table, columns: Columns) -> Groups:
     return _groups(table, columns, data, known, n_correct=k[inverse], n_rollouts=n[inverse], notes=tuple(notes))
 
 
+def _read_rates_of(table: _Table, columns: Columns, data: dict[str, Any], answers: str) -> Groups:
+    """Rates with their own n: k = rate · n must be whole, up to the rounding of a printed rate."""
+    rate, n = data[columns.rate or ""], data[answers]
+    known = np.isfinite(rate) & np.isfinite(n) & (n > 0)
+    k = np.rint(rate * n)
+    off = known & ((n != np.floor(n)) | (np.abs(rate * n - k) > _ROUNDING))
+    if off.any():
+        at = int(np.argmax(off))
+        raise SourceError(
+            "table", f"{columns.rate} to be k/{answers}", f"{rate[at]:g} of {n[at]:g}", f"{table.name}, row {at + 1}"
+        )
+    return _groups(
+        table, columns, data, known, n_correct=k[known].astype(np.int64), n_rollouts=n[known].astype(np.int64)
+    )
+
+
 def _read_rewards(table: _Table, columns: Columns) -> Groups:
     assert columns.reward is not None
     reward, labels = _quote(columns.reward), [c for c in (columns.prompt_id, columns.step) if c]
     listed = table.types[columns.reward].endswith("[]")
-    id_, step = (_quote(c) if c else "NULL" for c in (columns.prompt_id, columns.step))
+    id_, step = (table.label(c) if c else "NULL" for c in (columns.prompt_id, columns.step))
     if listed and columns.prompt_id is None:
         id_ = "row_number() OVER ()"
     value = f"unnest({reward})" if listed else reward
@@ -177,16 +210,12 @@ def _read_rewards(table: _Table, columns: Columns) -> Groups:
                     FROM (SELECT {id_} AS id, {step} AS step, CAST({value} AS DOUBLE) AS r FROM {{t}})))
         GROUP BY id, step ORDER BY step, id"""
     data = table.query(sql, [columns.reward], labels)
-    if not len(data["n"]):
-        raise SourceError("table", "rows of data", "none", table.name)
-    if columns.prompt_id and np.ma.getmaskarray(data["id"]).any():
-        raise SourceError("table", f"a prompt id in every row of {columns.prompt_id!r}", "rows without one", table.name)
     n = np.asarray(data["n"], dtype=np.int64)
     full = n > 0
     common: dict[str, Any] = dict(
-        prompt_ids=np.asarray(data["id"])[full],
+        prompt_ids=table.labelled(data, "id", columns.prompt_id or columns.reward)[full],
         n_rollouts=n[full],
-        step=np.asarray(data["step"], dtype=np.int64)[full] if columns.step else None,
+        step=table.labelled(data, "step", columns.step)[full] if columns.step else None,
         n_unscorable=int(np.sum(data["rows"]) - n.sum()),
         n_empty=int((~full).sum()),
         source=table.name,
@@ -205,21 +234,19 @@ def _per_prompt(table: _Table, columns: Columns, numbers: Sequence[str]) -> dict
     """The columns of a table that has one row a prompt, in the file's order."""
     labels = [c for c in (columns.prompt_id, columns.step) if c]
     numbers = [*numbers, *([columns.count] if columns.count else [])]
-    chosen = [f"CAST({_quote(c)} AS DOUBLE) AS {_quote(c)}" for c in numbers] + [_quote(c) for c in labels]
-    data = table.query(f"SELECT {', '.join(chosen)} FROM {{t}}", numbers, labels)
-    if not len(data[numbers[0]]):
-        raise SourceError("table", "rows of data", "none", table.name)
-    return data
+    chosen = [f"CAST({_quote(c)} AS DOUBLE) AS {_quote(c)}" for c in numbers]
+    chosen += [f"{table.label(c)} AS {_quote(c)}" for c in labels]
+    return table.query(f"SELECT {', '.join(chosen)} FROM {{t}}", numbers, labels)
 
 
 def _groups(table: _Table, columns: Columns, data: dict[str, Any], known: Any, **evidence: Any) -> Groups:
     if not known.any():
         raise SourceError("table", "at least one row with a number", "none", table.name)
-    ids = np.asarray(data[columns.prompt_id]) if columns.prompt_id else np.arange(len(known))
+    ids = table.labelled(data, columns.prompt_id, columns.prompt_id) if columns.prompt_id else np.arange(len(known))
     extra = evidence.pop("notes", ())
     return Groups(
         prompt_ids=ids[known],
-        step=np.asarray(data[columns.step])[known] if columns.step else None,
+        step=table.labelled(data, columns.step, columns.step)[known] if columns.step else None,
         count=data[columns.count][known] if columns.count else 1,
         n_empty=int((~known).sum()),
         source=table.name,
@@ -240,7 +267,7 @@ def _grid(values: Floats, weight: Ints) -> int | None:
 def _on_grid(values: Floats, grid: int, name: str) -> tuple[Ints, Ints]:
     """k and n of each rate: on the grid where rounding allows, else the simplest fraction below it."""
     k, n = np.rint(values * grid).astype(np.int64), np.full(len(values), grid)
-    for i in np.flatnonzero(np.abs(values * grid - k) > 0.04):
+    for i in np.flatnonzero(np.abs(values * grid - k) > _ROUNDING):
         simple = Fraction(float(values[i])).limit_denominator(grid)
         if abs(float(simple) - values[i]) > 1e-6:
             raise SourceError(
