@@ -16,7 +16,7 @@ from measure import HERE
 from peers import version_of
 
 PACKAGES = ("groupsigma", "numpy", "scipy", "duckdb", "torch", "verl", "rlvr-audit")
-HEADER = ("benchmark", "ours", "alternative", "", "ratio", "target", "met")
+HEADER = ("benchmark", "ours", "against", "alternative", "ratio", "target", "met")
 
 
 def main() -> None:
@@ -40,24 +40,20 @@ def main() -> None:
 
 def environment() -> dict[str, Any]:
     versions = {name: version_of(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "system": platform.system(), "cpus": os.cpu_count(), **versions}
+    system = f"{platform.system()} {platform.machine()}"
+    return {"python": platform.python_version(), "system": system, "cpus": os.cpu_count(), **versions}
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    other, target = row["alternative"], row["target"]
-    return (
-        row["name"],
-        amount(row["ours"]["median"], row["unit"]),
-        amount(other["median"], row["unit"]) if isinstance(other, dict) else other or "–",
-        row["against"] or "–",
-        "–" if row["ratio"] is None else f"{row['ratio']:.3g}×",
-        f"≤ {amount(target['at_most'], row['unit'])}"
-        if target["at_most"] is not None
-        else f"ratio ≥ {target['ratio_at_least']:g}"
-        if target["ratio_at_least"] is not None
-        else "–",
-        {True: "yes", False: "NO", None: "–"}[row["met"]],
-    )
+    """A row as it is shown, in the order of HEADER."""
+    unit, target = row["unit"], "–"
+    if row["at_most"] is not None:
+        target = f"≤ {amount(row['at_most'], unit)}"
+    elif row["ratio_at_least"] is not None:
+        target = f"ratio ≥ {row['ratio_at_least']:g}"
+    ours, other = (x if isinstance(x, str) else amount(x["median"], unit) for x in (row["ours"], row["alternative"]))
+    ratio = "–" if row["ratio"] is None else f"{row['ratio']:.3g}×"
+    return row["name"], ours, row["against"], other, ratio, target, {True: "yes", False: "NO", None: "–"}[row["met"]]
 
 
 def amount(value: float, unit: str) -> str:
@@ -84,8 +80,7 @@ def markdown(results: dict[str, Any]) -> str:
         f"Python {where['python']}, {where['system']}, {where['cpus']} CPUs; {versions}.",
         "",
     ]
-    table = [("benchmark", "ours", "alternative", "which is", "ratio", "target", "met"), ("---",) * 7]
-    table += [cells(row) for row in results["rows"]]
+    table = [HEADER, ("---",) * len(HEADER), *map(cells, results["rows"])]
     lines += ["| " + " | ".join(row) + " |" for row in table]
     notes = [f"- {row['name']} ({row['against']}): {row['note']}." for row in results["rows"] if row["note"]]
     return "\n".join([*lines, "", "Notes", "", *notes]) + "\n"

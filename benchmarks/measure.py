@@ -19,7 +19,7 @@ class Row:
     """One comparison. `ours` and `alternative` are the measurements, in `unit`.
 
     at_most: target for our median; at_least: target for ratio = alternative / ours, of the medians.
-    An alternative that is not installed has a name in `against` and no measurements.
+    What is not installed has no measurements.
     """
 
     name: str
@@ -42,11 +42,12 @@ class Row:
         return {
             "name": self.name,
             "unit": self.unit,
-            "ours": ours,
-            "against": self.against or None,
-            "alternative": alternative or ("not installed" if self.against else None),
+            "ours": ours or "not installed",
+            "against": self.against or "–",
+            "alternative": alternative or ("not installed" if self.against else "–"),
             "ratio": ratio,
-            "target": {"at_most": self.at_most, "ratio_at_least": self.at_least},
+            "at_most": self.at_most,
+            "ratio_at_least": self.at_least,
             "met": met,
             "note": self.note,
         }

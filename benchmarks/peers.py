@@ -21,12 +21,18 @@ def version_of(package: str) -> str | None:
         return None
 
 
-def textbook_gain(p: Any, G: int) -> Any:
-    """E[σ] as it is written down: Σ_k C(G,k) √(k(G−k))/G p^k (1−p)^(G−k), all p and k at once in float64."""
+def textbook_gain(p: Any, G: int, sigma_first: bool = False) -> Any:
+    """E[σ] as it is written down: Σ_k C(G,k) √(k(G−k)) p^k (1−p)^(G−k) / G, all p and k at once in float64.
+
+    Multiplied from the left, C(G,k) √(k(G−k)) overflows from G = 1021 on; `sigma_first`
+    divides by G before that and goes on to G = 1029, where C(G,k) itself overflows.
+    """
     k = np.arange(G + 1)
     choose = np.array([float(math.comb(G, i)) for i in range(G + 1)])
     x = p[:, None]
     with np.errstate(all="ignore"):
+        if sigma_first:
+            return (choose * (np.sqrt(k * (G - k)) / G) * x**k * (1 - x) ** (G - k)).sum(1)
         return (choose * np.sqrt(k * (G - k)) * x**k * (1 - x) ** (G - k) / G).sum(1)
 
 

@@ -158,6 +158,12 @@ def test_formats(tmp_path, suffix):
     assert counts(load(path)) == {"p1": (0, 8), "p2": (3, 8)}
 
 
+def test_lines_of_many_megabytes(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps({"id": "a", "reward": r, "text": "x" * 20_000_000}) + "\n" for r in (1, 0)))
+    assert counts(load(path)) == {"a": (1, 2)}
+
+
 def test_a_json_document(tmp_path):
     path = tmp_path / "t.json"
     path.write_text('[{"id": "a", "k": 1, "n": 4},\n {"id": "b", "k": 0, "n": 4}]')

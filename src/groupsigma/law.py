@@ -256,17 +256,14 @@ def cap_risk(silent: ArrayLike, batch: int, cap: float) -> Floats:
     >>> round(float(cap_risk(0.5, 64, 2.0)), 2)
     0.46
     """
-    from scipy.special import betainc
-
     share = checks.probabilities("cap_risk", silent, "silent")
     wanted = int(checks.whole("cap_risk", "batch", batch, 1))
     factor = checks.finite("cap_risk", "cap", cap)
     if factor.ndim or factor < 1:
         raise ArgumentError("cap_risk", "cap to be a number of at least 1", repr(cap))
-    draws = int(float(factor) * wanted)
-    # Fewer than `wanted` successes in `draws` tries.
-    risk = betainc(draws - wanted + 1, wanted, share)
-    return np.where(share == 1, 1.0, np.where(share == 0, 0.0, risk))
+    draws = np.asarray(int(float(factor) * wanted))
+    # Fewer than `wanted` mixed groups among all draws.
+    return binomial_mean(1 - share, draws, lambda mixed, _: np.where(mixed < wanted, 1.0, 0.0))
 
 
 def _finite_weight(p: Floats, G: Ints, dial: Dial) -> Floats:

@@ -34,17 +34,28 @@ def read_table(sources: Sequence[str], columns: Columns) -> Groups:
         paths, kind_of_file = files.resolve(sources, Path(scratch))
         name = ", ".join(sources[:3]) + (", …" if len(sources) > 3 else "")
         with files.connection(scratch) as db, files.explained(paths, kind_of_file, name):
-            table = _Table(db, paths, kind_of_file, name)
-            kind, columns = columns.resolve(table.types, name)
-            read = {"counts": _read_counts, "rates": _read_rates, "rewards": _read_rewards}[kind]
-            return read(table, columns)
+            try:
+                return _read(_Table(db, paths, kind_of_file, name), columns)
+            except duckdb.Error as error:
+                if "maximum_object_size" not in str(error):
+                    raise
+                # Lines of many megabytes need buffers that would slow every other file down.
+                return _read(_Table(db, paths, kind_of_file, name, ", maximum_object_size = 1073741824"), columns)
+
+
+def _read(table: _Table, columns: Columns) -> Groups:
+    kind, columns = columns.resolve(table.types, table.name)
+    read = {"counts": _read_counts, "rates": _read_rates, "rewards": _read_rewards}[kind]
+    return read(table, columns)
 
 
 class _Table:
     """An opened source: its column types, and queries over them with typed, named expressions."""
 
-    def __init__(self, db: duckdb.DuckDBPyConnection, paths: list[str], kind: str, name: str) -> None:
-        self.db, self.paths, self.kind, self.name = db, paths, kind, name
+    def __init__(
+        self, db: duckdb.DuckDBPyConnection, paths: list[str], kind: str, name: str, options: str = ""
+    ) -> None:
+        self.db, self.paths, self.kind, self.name, self.options = db, paths, kind, name, options
         self.types: dict[str, str] = {
             str(row[0]): str(row[1]) for row in db.execute(f"DESCRIBE SELECT * FROM {self._scan({})}").fetchall()
         }
@@ -66,7 +77,7 @@ class _Table:
         # Only the columns asked for are parsed: texts of many kilobytes are skipped over.
         extra = f", columns = {{{typed}}}" if types else ", union_by_name = true"
         layout = "auto" if files.is_document(self.paths) else "newline_delimited"
-        return f"read_json({listed}, format = '{layout}', maximum_object_size = 268435456{extra})"
+        return f"read_json({listed}, format = '{layout}'{self.options}{extra})"
 
     def query(self, sql: str, numbers: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
         """Run sql, where {t} is the table with `numbers` as DOUBLE; columns come back as arrays."""
