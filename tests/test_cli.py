@@ -22,8 +22,8 @@ def test_audit_of_bigmath_is_one_screen_with_the_right_numbers():
     done = run("audit", "bigmath")
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.splitlines()
-    assert len(lines) < 50 and max(map(len, lines)) <= 100 and "\x1b" not in done.stdout
-    for words in ("215,608 problems", "43.1%", "44.3%", "G = 216", "1.76", "2. GRPO spends 16.7%"):
+    assert len(lines) < 60 and max(map(len, lines)) <= 100 and "\x1b" not in done.stdout
+    for words in ("215,608 problems", "43.1%", "44.3%", "G = 216", "1.76", "2. GRPO spends 17.3%"):
         assert words in done.stdout
 
 
@@ -46,11 +46,14 @@ def test_fail_on(test, code):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["audit", "nowhere.csv"], "error: table: needs an existing file or folder"),
+        (["audit", "nowhere.csv"], "error: nowhere.csv: needs an existing file or folder"),
         (["audit", "bigmath", "-G", "0"], "error: audit: needs G to be a whole number"),
         (["audit", "bigmath", "-G", "-3"], "error: audit: needs G to be a whole number"),
         (["audit", "bigmath", "-G", "2.5"], "Invalid value for '-G'"),
-        (["audit", "bigmath", "--dial", "gpro"], "hint: one of grpo"),
+        (["audit", "bigmath", "--dial", "gpro"], "did you mean 'grpo'"),
+        (["audit", "bigmath", "--rate", "p"], "bigmath alone, without columns"),
+        (["show", "1,,0"], "rewards like"),
+        (["show", "1e308,0"], "can be squared"),
         (["audit", "bigmath", "--fail-on", "silent"], "needs a test like 'silent>0.5'"),
         (["audit", "bigmath", "--fail-on", "slience>1"], "hint: one of silent"),
         (["audit"], "Missing argument"),
@@ -80,7 +83,14 @@ def test_show_a_group():
 
 @pytest.mark.parametrize(
     ("group", "words"),
-    [("0/8", "silent group"), ("1/1", "silent group"), ("1,0,0.5", "3 graded rewards"), ("1,0,0", "1 of 3")],
+    [
+        ("0/8", "silent group"),
+        ("1/1", "silent group"),
+        ("1,0,0.5", "3 rewards: μ = 0.5"),
+        ("true,false,none", "1 unscorable"),
+        ("0.7,0.7", "a silent group"),
+        ("1,0,0", "1 of 3"),
+    ],
 )
 def test_show_other_groups(group, words):
     done = run("show", group)
@@ -128,11 +138,37 @@ def test_help_names_every_command_and_version_is_printed():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of a POSIX shell")
-def test_a_reader_that_leaves_early_is_no_error():
-    done = subprocess.run(
-        f"'{sys.executable}' -m groupsigma.cli dials --json | head -1", shell=True, capture_output=True, text=True
+def test_a_reader_that_leaves_early_is_no_failed_test():
+    """As every other tool under pipefail: ended by SIGPIPE (141), not the 1 of a failed --check."""
+    command = f"set -o pipefail; '{sys.executable}' -m groupsigma.cli dials --json | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout.strip() == "{" and done.stderr == "" and done.returncode in (0, 141)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COMMAND, "audit", "bigmath"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (
+        done.returncode == 2 and done.stderr.startswith("error: writing needs room") and "Traceback" not in done.stderr
     )
-    assert done.stdout.strip() == "{" and done.stderr == ""
+
+
+def test_letters_that_an_encoding_lacks_are_replaced():
+    done = run("show", "3/8", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and "0.4841" in done.stdout
+
+
+@pytest.mark.parametrize("width", ["40", "80", "200"])
+def test_no_number_is_cut_at_any_width(width):
+    for args in (("audit", "bigmath"), ("show", "3/8", "--dial", "nemo-rl"), ("show", "1,0,.5,.2,.1")):
+        assert "…" not in run(*args, env={"COLUMNS": width}).stdout
+
+
+def test_what_never_ends_fails_a_test_of_its_size(tmp_path):
+    (tmp_path / "t.csv").write_text("id,k,n\na,8,8\nb,0,8\n")
+    done = run("audit", "t.csv", "--fail-on", "draws_per_kept_group>5", "--json", cwd=tmp_path)
+    assert done.returncode == 1 and json.loads(done.stdout)["draws_per_kept_group"] is None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parent.parent
 #: From the ground up; a module may import those before it. A folder stands for its files.
 ORDER = (
     "errors", "checks", "arrays", "dial", "presets", "sigma", "expect", "law",
-    "advantages", "identity", "groups", "estimate",
-    "audit", "findings",
-    "readers.columns", "readers.files", "readers.bigmath", "readers.table", "readers",
+    "advantages", "identity", "groups", "estimate", "mixture", "bounds",
+    "splits", "audit", "findings",
+    "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
     "__init__",
     "experiments", "experiments.claims", "experiments.readings", "experiments.paper",
     "screen", "cli",

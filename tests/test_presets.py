@@ -117,6 +117,10 @@ def test_the_bessel_factor_is_the_same_for_every_k():
 
 def test_names_are_found_and_unknown_ones_listed():
     assert find_dial("pass@7") == Dial(power=-6, tilt=3)
-    with pytest.raises(ArgumentError, match="hint: one of grpo, dr-grpo"):
+    with pytest.raises(ArgumentError, match=r"hint: did you mean 'grpo'\? one of grpo, dr-grpo"):
         find_dial("gpro")
-    assert name_of(DIALS["trl"]) == "trl" and name_of(Dial(power=3)) == "Dial: (R − μ) / σ^3"
+    assert (
+        name_of(DIALS["trl"]) == "trl"
+        and name_of(Dial(power=3)) == "(R − μ) / σ^3"
+        and find_dial("TRL") == DIALS["trl"]
+    )

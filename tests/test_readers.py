@@ -8,8 +8,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from groupsigma import Columns, SourceError, load
-from groupsigma.readers import files, table
+from groupsigma import ArgumentError, Columns, SourceError, load
+from groupsigma.readers import files, grid
 from groupsigma.readers.columns import NAMES
 
 HERE = os.path.join(os.path.dirname(__file__), "data")
@@ -53,7 +53,7 @@ def test_rates_with_a_stated_number_of_answers():
     groups = load(fixture("rates.jsonl"), Columns(answers="8"))
     assert counts(groups) == {"1+1": (8, 8), "2+3": (5, 8), "7*8": (0, 8), "hard": (1, 3), "x": (1, 8)}
     assert groups.n_empty == 1
-    assert any("1 problems lie off the /8 grid and were read as /3" in note for note in groups.notes)
+    assert any("1 problem off the /8 grid, read as /3" in note for note in groups.notes)
 
 
 def test_rates_whose_grid_is_read_off(tmp_path):
@@ -61,15 +61,19 @@ def test_rates_whose_grid_is_read_off(tmp_path):
     rows = [f"q{i},{(i % 65) / 64}" for i in range(1300)] + ["odd,0.1111111111111111"]
     path.write_text("id,solve_rate\n" + "\n".join(rows) + "\n")
     groups = load(path)
-    assert sorted(set(groups.n_rollouts.tolist())) == [9, 64] and "read off the grid" in groups.notes[1]
-    assert "1 problems lie off the /64 grid and were read as /9" in groups.notes[2]
+    assert sorted(set(groups.n_rollouts.tolist())) == [9, 64] and "guessed from the grid" in groups.notes[1]
+    assert "1 problem off the /64 grid, read as /9" in groups.notes[2]
 
 
 def test_rates_on_no_grid_are_taken_as_they_are(tmp_path):
     path = tmp_path / "rates.csv"
     path.write_text("id,solve_rate\na,0.12345\nb,0.98765\n")
     groups = load(path)
-    assert groups.rate.tolist() == [0.12345, 0.98765] and groups.answers == 0 and "no k/n grid" in groups.notes[1]
+    assert (
+        groups.rate.tolist() == [0.12345, 0.98765]
+        and groups.answers == 0
+        and "no convincing k/n grid" in groups.notes[1]
+    )
     with pytest.raises(SourceError, match="another --answers N"):
         load(path, Columns(answers="8"))
 
@@ -124,6 +128,58 @@ def test_a_bar_on_a_terminal_only(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert counts(load(fixture("counts.csv")))["p2"] == (3, 8)
+
+
+def test_rounded_rates_are_not_taken_for_hundredths(tmp_path):
+    """16 answers, rates printed with two digits: no grid is guessed; --answers 16 reads them."""
+    path = tmp_path / "t.csv"
+    path.write_text("id,solve_rate\n" + "".join(f"q{i},{round((i % 17) / 16, 2)}\n" for i in range(170)))
+    assert load(path).answers == 0
+    groups = load(path, Columns(answers="16"))
+    assert set(groups.n_rollouts.tolist()) == {16} and sorted(set(groups.n_correct.tolist())) == list(range(17))
+
+
+def test_files_with_other_columns_are_refused_not_lost(tmp_path):
+    (tmp_path / "a.csv").write_text("id,k,n\na,1,4\n")
+    (tmp_path / "b.csv").write_text("id,n_correct,n_samples\nb,1,4\n")
+    with pytest.raises(SourceError, match=r"b.csv: needs the column .*\nhint: the others have|a.csv: needs the column"):
+        load(tmp_path)
+    with pytest.raises(SourceError, match="the same file twice"):
+        load([tmp_path / "a.csv", tmp_path / "a.csv"])
+
+
+def test_what_was_taken_for_granted_is_said(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("uid,prompt,reward\n1,a,1\n2,a,0\n")
+    assert "every 'uid' occurs once" in load(path).notes[-1] and "--prompt-id prompt?" in load(path).notes[-1]
+    path.write_text("id,pass_rate,llama8b_solve_rate\na,0.5,0.25\n")
+    assert "rate could also be pass_rate" in load(path).notes[1]
+    path.write_text("id,k,n\na,1,4\na,2,4\n")
+    assert "each row counts as a problem" in load(path).notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [(dict(right_from=float("nan")), "a finite number"), (dict(right_from=0.5), "single rewards for --right-from")],
+)
+def test_options_that_mean_nothing_here(columns, words):
+    with pytest.raises((SourceError, ArgumentError), match=words):
+        load(fixture("counts.csv"), Columns(**columns))
+
+
+@pytest.mark.parametrize("source", [5, [], ["bigmath", "x.csv"]])
+def test_sources_that_are_none(source):
+    with pytest.raises(ArgumentError, match="load: needs"):
+        load(source)
+    with pytest.raises(ArgumentError, match="needs Columns"):
+        load(fixture("counts.csv"), {"correct": "k"})
+
+
+def test_nested_rewards_are_refused_by_kind(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"id": "a", "reward": {"total": 1}}\n')
+    with pytest.raises(SourceError, match="numbers in column 'reward', got struct"):
+        load(path)
 
 
 def test_booleans_and_unscorable_texts(tmp_path):
@@ -185,7 +241,9 @@ def test_folders_globs_and_several_files(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"id,k,n\na,1,4\n", b'{"id": "a", "k": 1, "n": 4}\n'])
+@pytest.mark.parametrize(
+    "content", [b"id,k,n\na,1,4\n", b'{"id": "a", "k": 1, "n": 4}\n', gzip.compress(b"id,k,n\na,1,4\n")]
+)
 def test_standard_input(monkeypatch, content):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert counts(load("-")) == {"a": (1, 4)}
@@ -194,10 +252,10 @@ def test_standard_input(monkeypatch, content):
 def test_columns_are_named_when_guessing_fails(tmp_path):
     path = tmp_path / "odd.csv"
     path.write_text("who,Ja,alle\na,1,4\n")
-    with pytest.raises(SourceError, match=r"got columns who, Ja, alle at .*\nhint: name them"):
+    with pytest.raises(SourceError, match=r"got columns who, Ja, alle\nhint: name them"):
         load(path)
     assert counts(load(path, Columns(prompt_id="who", correct="Ja", answers="alle"))) == {"a": (1, 4)}
-    with pytest.raises(SourceError, match="a column 'nein', got columns who"):
+    with pytest.raises(SourceError, match="the column 'nein' that --correct names, got columns who"):
         load(path, Columns(correct="nein"))
 
 
@@ -222,18 +280,18 @@ def test_a_name_with_quotes_is_a_name(tmp_path):
 
 
 BAD = {
-    "text.csv": ("id,n_correct,n\na,1,8\nb,x,8\n", r"a number in column 'n_correct', got 'x' at .*text.csv, line 3"),
-    "over.csv": ("id,n_correct,n\na,1,8\nb,9,8\n", r"0 <= n_correct <= n, got 9 of 8 at .*over.csv, row 2"),
-    "negative.csv": ("id,n_correct,n\na,-1,8\n", r"got -1 of 8 at .*row 1"),
-    "half.csv": ("id,n_correct,n\na,1.5,8\n", r"whole numbers .* got 1.5 of 8 at .*row 1"),
-    "percent.csv": ("id,solve_rate\na,45\nb,80\n", r"got 45 at .*percent.csv, row 1\nhint: percentages\?"),
-    "broken.jsonl": ('{"id": 1, "reward": 1}\n{"id": 1, "rew\n{"id": 2}\n', r"object a line, got .* at .*broken.jsonl, line 2"),
+    "text.csv": ("id,n_correct,n\na,1,8\nb,x,8\n", r"text.csv: needs a number in column 'n_correct', got 'x' at line 3"),
+    "over.csv": ("id,n_correct,n\na,1,8\nb,9,8\n", r"over.csv: needs 0 <= n_correct <= n, got 9 of 8 at data row 2"),
+    "negative.csv": ("id,n_correct,n\na,-1,8\n", r"got -1 of 8 at data row 1"),
+    "half.csv": ("id,n_correct,n\na,1.5,8\n", r"whole numbers of answers, got 1.5 of 8 at data row 1"),
+    "percent.csv": ("id,solve_rate\na,45\nb,80\n", r"got .*45.* at data row 1\nhint: percentages\?"),
+    "broken.jsonl": ('{"id": 1, "reward": 1}\n{"id": 1, "rew\n{"id": 2}\n', r"broken.jsonl: needs one JSON object a line, got .* at line 2"),
     "listed.jsonl": ("[1, 2]\n", "one JSON object a line, got something else"),
-    "words.jsonl": ('{"id": 1, "reward": 1}\n{"id": 1, "reward": "ok"}\n', r"numbers in column 'reward', got .*ok.* row 2"),
+    "words.jsonl": ('{"id": 1, "reward": 1}\n{"id": 1, "reward": "ok"}\n', r"a number in column 'reward', got .*ok.* at data row 2"),
     "none.jsonl": ('{"id": 1, "reward": null}\n', "no scorable reward at all"),
-    "noid.jsonl": ('{"id": "a", "reward": 1}\n{"id": null, "reward": 1}\n', "a value in every row of 'id'"),
-    "nostep.csv": ("id,step,reward\na,1,1\na,,0\n", "a value in every row of 'step'"),
-    "offgrid.csv": ("id,solve_rate,n\na,0.5,8\nb,0.3,8\n", r"solve_rate to be k/n, got 0.3 of 8 at .*row 2"),
+    "noid.jsonl": ('{"id": "a", "reward": 1}\n{"id": null, "reward": 1}\n', "a value in every row of 'id', got none at data row 2"),
+    "nostep.csv": ("id,step,reward\na,1,1\na,,0\n", "a value in every row of 'step', got none at data row 2"),
+    "offgrid.csv": ("id,solve_rate,n\na,0.5,8\nb,0.3,8\n", r"solve_rate to be k/n, got 0.3 of 8 at data row 2"),
     "empty.csv": ("", "rows of data, got an empty file"),
     "header.csv": ("id,k,n\n", "rows of data, got none"),
     "blank.csv": ("id,k,n\na,,\n", "at least one row with a number"),
@@ -256,7 +314,7 @@ def test_a_truncated_parquet_file(tmp_path):
     whole, cut = tmp_path / "whole.parquet", tmp_path / "cut.parquet"
     duckdb.sql("SELECT range AS id, 1 AS k, 4 AS n FROM range(1000)").write_parquet(str(whole))
     cut.write_bytes(whole.read_bytes()[:-100])
-    with pytest.raises(SourceError, match=r"a readable parquet file, got .* at .*cut.parquet"):
+    with pytest.raises(SourceError, match=r"cut.parquet: needs a readable parquet file"):
         load(cut)
 
 
@@ -301,9 +359,9 @@ def test_the_real_run_and_the_real_samples(data_dir):
 
 
 def test_the_grid_finder():
-    values = np.array([0, 0.125, 0.5, 1.0])
-    assert table._grid(values, np.ones(4)) == 8 and table._grid(np.array([0.0, 1.0]), np.ones(2)) == 1
-    assert table._grid(np.array([0.1234567]), np.ones(1)) is None
+    values = np.array([0, 0.125, 0.5, 1.0])  # three of nine: no convincing eighths
+    assert grid.guess(values, np.full(4, 9)) is None and grid.guess(np.arange(9) / 8, np.full(9, 9)) == 8
+    assert grid.guess(np.array([0.1234567]), np.full(1, 99)) is None
 
 
 @pytest.mark.slow

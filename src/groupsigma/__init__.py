@@ -6,6 +6,7 @@ heavier; DuckDB is loaded by `load`, and torch is never imported, only recognise
 
 from groupsigma.advantages import advantages, advantages_by_prompt
 from groupsigma.audit import Audit, audit
+from groupsigma.bounds import Region, expected_gain_interval, region, silent_rate_interval
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
 from groupsigma.errors import ArgumentError, GroupsigmaError, SourceError
 from groupsigma.estimate import expected_gain_unbiased, pass_at_k, pass_hat_k, silent_rate_unbiased
@@ -26,6 +27,7 @@ from groupsigma.law import (
     required_group_size,
     silent_rate,
 )
+from groupsigma.mixture import Mixture, Posterior, mixture
 from groupsigma.presets import DIALS, PRESETS, Preset, find_dial
 from groupsigma.readers import load
 from groupsigma.readers.columns import Columns
@@ -59,7 +61,10 @@ __all__ = [
     "Groups",
     "GroupsigmaError",
     "Identity",
+    "Mixture",
+    "Posterior",
     "Preset",
+    "Region",
     "RewardSummary",
     "SourceError",
     "advantage_pair",
@@ -72,6 +77,7 @@ __all__ = [
     "difficulty_weight",
     "draws_per_kept_group",
     "expected_gain",
+    "expected_gain_interval",
     "expected_gain_unbiased",
     "fidelity",
     "find_dial",
@@ -85,13 +91,16 @@ __all__ = [
     "load",
     "mean_advantage",
     "mixed_rate",
+    "mixture",
     "objective",
     "pass_at",
     "pass_at_k",
     "pass_hat_k",
+    "region",
     "required_group_size",
     "sigma",
     "silent_rate",
+    "silent_rate_interval",
     "silent_rate_unbiased",
     "slope",
 ]

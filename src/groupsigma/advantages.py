@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from groupsigma import arrays, checks
-from groupsigma.dial import GRPO, Dial
+from groupsigma.dial import GRPO, Dial, expect_dial
 from groupsigma.errors import ArgumentError
 from groupsigma.sigma import TOLERANCE, advantage_table
 
@@ -40,6 +40,7 @@ def advantages(rewards: Any, dial: Dial = GRPO, *, atol: float = TOLERANCE) -> A
     >>> advantages([[0.7] * 6]).tolist()
     [[0.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
     """
+    expect_dial("advantages", dial)
     xp = arrays.namespace(rewards)
     if xp is np:
         given = rewards if isinstance(rewards, np.ndarray) and rewards.dtype.kind in "fbiu" else None
@@ -82,6 +83,7 @@ def advantages_by_prompt(
     [1.0, -1.0, 0.707, 0.707, -1.414]
     """
     who = "advantages_by_prompt"
+    expect_dial(who, dial)
     if weight not in ("equal", "proportional"):
         raise ArgumentError(who, "weight 'equal' or 'proportional'", repr(weight))
     xp = arrays.namespace(rewards)

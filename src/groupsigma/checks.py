@@ -16,7 +16,10 @@ Ints = NDArray[np.int64]
 def floats(who: str, name: str, value: ArrayLike) -> Floats:
     """`value` as float64; None becomes NaN, text is refused."""
     try:
-        return np.asarray(value, dtype=np.float64)
+        given = np.asarray(value)
+        if given.dtype.kind in "cSUmM":
+            raise TypeError
+        return given.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         hint = "rows of unequal length? see advantages_by_prompt" if _is_ragged(value) else ""
         raise ArgumentError(who, f"{name} to be numbers in a rectangular array", _brief(value), hint=hint) from None
@@ -72,6 +75,14 @@ def counts(who: str, k: ArrayLike, n: ArrayLike, names: tuple[str, str] = ("k", 
             where=f"index {_index(at)}" if right.ndim else "",
         )
     return right, size
+
+
+def together(who: str, p: Floats, G: Ints) -> None:
+    """Refuse p and G that do not broadcast."""
+    try:
+        np.broadcast_shapes(p.shape, G.shape)
+    except ValueError:
+        raise ArgumentError(who, "p and G that broadcast", f"shapes {p.shape} and {G.shape}") from None
 
 
 def fraction(who: str, name: str, value: float) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -55,26 +58,17 @@ def show(
     if as_json:
         rows: dict[str, Any] = {}
         for name, rule in dials.items():
-            if k is None:
-                rows[name] = {"formula": repr(rule), "advantages": advantages(rewards, rule).tolist()}
-                continue
-            plus, minus = advantage_pair(k, G, rule)
-            rows[name] = {
-                "formula": repr(rule),
-                "right": float(plus),
-                "wrong": float(minus),
-                "gain": float(gain(k, G, rule)),
-                "mean_advantage": float(mean_advantage(k, G, rule)),
-            }
-        _print_json(
-            {
-                "schema": "groupsigma.show/1",
-                "k": k,
-                "G": G,
-                "sigma": None if k is None else float(sigma(k, G)),
-                "dials": rows,
-            }
-        )
+            rows[name] = {"formula": rule.formula, "advantages": advantages(rewards, rule).tolist()}
+            if k is not None:
+                plus, minus = advantage_pair(k, G, rule)
+                rows[name] |= {
+                    "right": float(plus),
+                    "wrong": float(minus),
+                    "gain": float(gain(k, G, rule)),
+                    "mean_advantage": float(mean_advantage(k, G, rule)),
+                }
+        found = None if k is None else float(sigma(k, G))
+        _print_json({"schema": "groupsigma.show/1", "k": k, "G": G, "sigma": found, "dials": rows})
         return
     from groupsigma.screen import group_screen
     from groupsigma.screen import show as print_screen
@@ -151,7 +145,7 @@ def dials(as_json: AsJson = False) -> None:
         _print_json(
             {
                 "schema": "groupsigma.dials/1",
-                "dials": {name: {"formula": repr(p.dial), **asdict(p)} for name, p in PRESETS.items()},
+                "dials": {name: {"formula": p.dial.formula, **asdict(p)} for name, p in PRESETS.items()},
             }
         )
         return
@@ -187,21 +181,26 @@ def reproduce(
 
 
 def _parse_group(text: str) -> tuple[list[float], int | None]:
-    """Rewards, and k where they are right or wrong."""
+    """Rewards, and k where all of them are 0 or 1."""
     from groupsigma import checks
 
     if match := re.fullmatch(r"\s*(-?[\d.]+)\s*/\s*(-?[\d.]+)\s*", text):
-        right, size = checks.counts("show", float(match[1]), float(match[2]))
+        right, size = checks.counts("show", _number(match[1]), _number(match[2]))
         k, G = int(right), int(size)
         return [1.0] * k + [0.0] * (G - k), k
+    words = {"true": 1.0, "false": 0.0, "none": float("nan"), "null": float("nan")}
+    parts = re.split(r"\s*,\s*|\s+", text.strip("[] ").lower())
+    rewards = [words[part] if part in words else _number(part) for part in parts]
+    if any(abs(r) > 1e100 for r in rewards):
+        raise ArgumentError("show", "rewards of a size that can be squared", repr(text))
+    return rewards, int(sum(rewards)) if all(r in (0.0, 1.0) for r in rewards) else None
+
+
+def _number(text: str) -> float:
     try:
-        rewards = [float(part) for part in re.split(r"[,\s]+", text.strip("[] ")) if part]
+        return float(text)
     except ValueError:
-        rewards = []
-    if not rewards:
-        raise ArgumentError("show", "3/8, or rewards like 1,0,0.5", repr(text))
-    binary = all(r in (0.0, 1.0) for r in rewards)
-    return rewards, int(sum(rewards)) if binary else None
+        raise ArgumentError("show", "3/8, or rewards like 1,0,0.5", repr(text)) from None
 
 
 def _parse_test(text: str) -> tuple[str, str, float]:
@@ -225,20 +224,39 @@ def _fail_if(reasons: Sequence[str]) -> None:
 
 
 def _print_json(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(data: Any) -> Any:
+    """Infinities and NaN as null, which JSON has."""
+    if isinstance(data, dict):
+        return {key: _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    return None if isinstance(data, float) and not isfinite(data) else data
 
 
 def main() -> None:
     """Entry point: exit 0 fine, 1 when a --fail-on or --check fails, 2 for bad input; no tracebacks for the last."""
+    if hasattr(signal, "SIGPIPE"):
+        # `| head` ends us as it ends every other tool, not as a failed test.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except GroupsigmaError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except BrokenPipeError:
-        # The reader of a pipe has gone (`| head`); nothing is wrong.
+    except OSError as error:
+        typer.echo(f"error: writing needs room and permission, got {error.strerror}", err=True)
+        # What could not be written must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,9 @@ class Dial:
         """Whether a unanimous group is silent: false only where rewards are neither centred nor scaled."""
         return self.center != "none" or self.power != 0 or self.tilt != 0
 
-    def __repr__(self) -> str:
+    @property
+    def formula(self) -> str:
+        """The rule as it is written: "(R − μ) / σ"."""
         base = {"mean": "R − μ", "loo": "R − μ₋ᵢ", "none": "R"}[self.center]
         std = ("σ", "s")[self.ddof] + {"group": "", "others": "₋ᵢ", "batch": " of the batch"}[self.spread]
         if self.eps:
@@ -84,7 +86,17 @@ class Dial:
             text += f" / {std}^{self.power:g}" if self.power > 0 else f" · {std}^{-self.power:g}"
         if self.tilt:
             text += f" · (μ/(1−μ))^{-self.tilt:g}"
-        return f"Dial: {text}" + (", silent groups replaced" if self.keep == "mixed" else "")
+        return text + (", silent groups replaced" if self.keep == "mixed" else "")
+
+    def __repr__(self) -> str:
+        return f"Dial: {self.formula}"
+
+
+def expect_dial(who: str, dial: object) -> None:
+    """Refuse what is not a Dial, a name above all."""
+    if not isinstance(dial, Dial):
+        hint = f"find_dial({dial!r}) looks a name up" if isinstance(dial, str) else ""
+        raise ArgumentError(who, "a Dial", repr(dial)[:60], hint=hint)
 
 
 def _is_number(value: object) -> bool:

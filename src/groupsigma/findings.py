@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from groupsigma.audit import Audit, Split
+from groupsigma.audit import Audit
 from groupsigma.law import cap_risk
+from groupsigma.presets import spoken
+from groupsigma.splits import Split
 
-#: A common training batch in prompts, and a common cap, for the refill warning.
+#: A common training batch in prompts, and a common cap in batches, for the refill warning.
 _BATCH, _CAP = 128, 3
 #: Below this share silent groups are not worth a remedy.
 _FEW = 0.02
+#: An interval wider than this says more about the data than about the problems.
+_WIDE = 0.2
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Finding:
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
-    """The three things these numbers say, most useful first; one for graded rewards.
+    """What these numbers say, most useful first; those with nothing to say are left out.
 
     >>> from groupsigma import audit, load
     >>> findings(audit(load("bigmath")))[0].title
@@ -31,41 +35,59 @@ def findings(audit: Audit) -> tuple[Finding, ...]:
     """
     if audit.never is None:
         return (_graded(audit),)
-    return (_silence(audit), _gradient(audit), _group_size(audit))
+    said = [_silence(audit)]
+    if audit.best.silent.value < 1:
+        said += [f for f in (_gradient(audit), _group_size(audit)) if f is not None]
+    return tuple(said)
 
 
 def _silence(audit: Audit) -> Finding:
     best, G = audit.best, audit.group_size
+    low, high = best.silent.low, best.silent.high
+    if G == 1:
+        return Finding("Groups of one teach nothing", "there is no other answer to compare with", "G of at least 2")
     title = f"{best.silent.value:.1%} of the groups at G = {G} teach nothing"
-    evidence = f"{best.all_wrong.value:.1%} all wrong, {best.all_right.value:.1%} all right ({_method(best)})"
+    if best.method == "estimated" and low is not None and high is not None and high - low > _WIDE:
+        title = f"Between {low:.1%} and {high:.1%} of the groups at G = {G} teach nothing; these data tell no more"
+        few = f"{audit.answers_per_problem[1]:.3g} answers a problem on {audit.problems:,} problems"
+        return Finding(title, few, "more answers a problem, or more problems")
+    evidence = f"{best.all_wrong.value:.1%} all wrong, {best.all_right.value:.1%} all right ({_how(best)})"
     if best.silent.value < _FEW:
         return Finding(title, evidence, "little to win here")
-    never, always = audit.never or 0.0, audit.always or 0.0
-    hopeless = never + always
+    if best.silent.value >= 1:
+        return Finding(title, evidence, "no group size helps: other problems do, or another model")
     steps = []
-    if 0 < hopeless < 1:
-        rest = (best.silent.value - hopeless) / (1 - hopeless)
-        steps.append(f"leave out the {hopeless:.1%} logged as never or always solved: {max(0.0, rest):.1%} stay silent")
+    hopeless = (audit.never or 0.0) + (audit.always or 0.0)
+    if 0 < hopeless < 1 and audit.silent_of_the_rest is not None:
+        steps.append(
+            f"without the {hopeless:.1%} logged as never or always solved {audit.silent_of_the_rest:.1%} "
+            f"stay silent (some of them would be mixed later: keep a few in)"
+        )
     larger = next((s for s in audit.sizes if (s.group_size or 0) >= 2 * G), None)
-    if larger is not None and larger.group_size is not None and larger.method == best.method:
+    if larger is not None and larger.group_size is not None:
         times = larger.group_size / G
         steps.append(f"G = {larger.group_size}: {larger.silent.value:.1%} silent for {times:g} times the answers")
     if audit.draws_per_kept_group is not None:
         risk = float(cap_risk(best.silent.value, _BATCH, _CAP))
         steps.append(
             f"replace silent groups (DAPO): {audit.draws_per_kept_group:.2f} groups drawn for each kept"
-            + (f"; a cap of {_CAP} x {_BATCH} draws is hit {risk:.0%} of the time" if risk >= 0.005 else "")
-        )
-    return Finding(title, evidence, "; ".join(steps) or "no group size helps: other problems do")
+            + (f"; a trainer that stops after {_CAP} batches' worth of draws for {_BATCH} prompts runs out {risk:.0%} "
+               "of the time" if risk >= 0.005 else "")
+        )  # fmt: skip
+    return Finding(title, evidence, "; ".join(steps))
 
 
-def _gradient(audit: Audit) -> Finding:
+def _gradient(audit: Audit) -> Finding | None:
     ends = [b for b in audit.bands if b.name in ("0-.1", ".9-1")]
     problems = sum(b.problems for b in ends)
-    grpo, dr = (sum(b.gradient[rule] for b in ends) for rule in ("grpo", "dr-grpo"))
+    if not problems:
+        return None
+    shares = {rule: sum(b.gradient[rule] for b in ends) for rule in ends[0].gradient}
+    other = next((rule for rule in shares if rule not in ("grpo", "dr-grpo", "dapo")), None)
     middle = next(b for b in audit.bands if b.name == ".4-.6")
+    title = f"GRPO spends {shares['grpo']:.1%} of the update on the extremes, Dr. GRPO {shares['dr-grpo']:.1%}"
     return Finding(
-        f"GRPO spends {grpo:.1%} of the update on the extremes, Dr. GRPO {dr:.1%}",
+        title + (f", {spoken(other)} {shares[other]:.1%}" if other else ""),
         f"problems solved less than 10% or more than 90% of the time are {problems:.1%} of the data; "
         f"those near one half are {middle.problems:.1%} "
         f"and get {middle.gradient['grpo']:.1%} and {middle.gradient['dr-grpo']:.1%}",
@@ -74,37 +96,39 @@ def _gradient(audit: Audit) -> Finding:
     )
 
 
-def _group_size(audit: Audit) -> Finding:
-    G = audit.group_size
+def _group_size(audit: Audit) -> Finding | None:
+    G, need = audit.group_size, audit.required_group_size
+    if audit.fidelity is None or G == 1:
+        return None
     hard = next(b for b in audit.bands if b.name == "0-.1")
-    evidence = f"{hard.fidelity:.1%} on problems solved less than 10% of the time" if hard.problems else "no hard ones"
-    if audit.required_group_size is None:
-        remedy = "no problem is solved sometimes: no G helps; other problems do"
-    elif audit.required_group_size <= G:
-        remedy = (
-            f"G = {G} is enough: 90% of the problems solved sometimes reach 95% from G = {audit.required_group_size}"
-        )
+    on_hard = f"{hard.fidelity:.1%} on problems solved less than 10% of the time" if hard.fidelity is not None else ""
+    title = f"Groups of {G} realise {audit.fidelity:.1%} of {spoken(audit.dial)}'s large-group update"
+    evidence = on_hard or "no problem was solved less than 10% of the time but sometimes"
+    if need is None:
+        remedy = "no problem was solved sometimes as logged: more answers a problem would tell which can be"
+    elif need <= G:
+        remedy = f"enough: from G = {need} on, 90% of the problems solved sometimes reach 95% under GRPO"
     else:
         remedy = (
-            f"G = {audit.required_group_size} brings 90% of the problems solved sometimes to 95% under GRPO; "
+            f"from G = {need} on, 90% of the problems solved sometimes reach 95% under GRPO; "
             "this is closeness to the limit objective, not learning per answer"
         )
-    return Finding(f"Groups of {G} realise {audit.fidelity or 0.0:.1%} of the large-group update", evidence, remedy)
+    return Finding(title, evidence, remedy)
 
 
 def _graded(audit: Audit) -> Finding:
     best = audit.best
     return Finding(
         f"{best.silent.value:.1%} of the groups as logged teach nothing",
-        f"{best.all_wrong.value:.1%} all 0, {best.all_right.value:.1%} all 1, "
+        f"{best.all_wrong.value:.1%} all wrong (0), {best.all_right.value:.1%} all right (1), "
         f"{best.equal_partial.value:.1%} equal otherwise",
         "say what counts as right (--right-from) to see solve rates, other group sizes and where the update goes",
     )
 
 
-def _method(split: Split) -> str:
-    if split.method == "unbiased" and split.silent.low is not None and split.silent.high is not None:
-        return f"unbiased, 95% interval {split.silent.low:.1%} to {split.silent.high:.1%} silent"
+def _how(split: Split) -> str:
     if split.method == "plug-in":
-        return "plug-in: k/n as if exact, reads silence too high"
-    return split.method
+        return "at the rates given"
+    if split.silent.low is None or split.silent.high is None:
+        return split.method
+    return f"{split.method}, 95% interval {split.silent.low:.1%} to {split.silent.high:.1%} silent"

@@ -29,7 +29,7 @@ class RewardSummary:
         return self.high - self.low <= TOLERANCE * np.maximum(1.0, np.maximum(abs(self.high), abs(self.low)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Groups:
     """Groups of answers, one row a prompt (and step).
 
@@ -91,6 +91,11 @@ class Groups:
                 )
         if not self.count.any():
             raise ArgumentError(who, "at least one group", "none", hint="every row was empty or unscorable")
+
+    def __repr__(self) -> str:
+        kind = "graded rewards" if self.graded else "counts" if self.n_correct is not None else "rates"
+        where = f", {self.source}" if self.source else ""
+        return f"Groups({self.problems:,} problems, {self.answers:,} answers, {kind}{where})"
 
     @classmethod
     def from_rewards(cls, prompt_ids: Any, rewards: Any, *, step: Any = None) -> Groups:

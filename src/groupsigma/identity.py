@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from groupsigma import checks
 from groupsigma.advantages import advantages
 from groupsigma.checks import Floats
-from groupsigma.dial import GRPO, Dial
+from groupsigma.dial import GRPO, Dial, expect_dial
 from groupsigma.errors import ArgumentError
 from groupsigma.sigma import slope
 
@@ -52,6 +52,7 @@ def identity(scores: ArrayLike, rewards: ArrayLike, dial: Dial = GRPO) -> Identi
     >>> round(result.gain, 4), result.direction.round(4).tolist(), result.error < 1e-15
     (0.4714, [-0.5, 1.5], True)
     """
+    expect_dial("identity", dial)
     if dial.spread == "batch":
         raise ArgumentError("identity", "a rule that looks at one group", "spread='batch'")
     direction = slope(scores, rewards)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from groupsigma import checks
 from groupsigma.checks import Floats, Ints
-from groupsigma.dial import GRPO, Dial
+from groupsigma.dial import GRPO, Dial, expect_dial
 from groupsigma.errors import ArgumentError
 from groupsigma.expect import binomial_mean
 from groupsigma.sigma import contrast_advantage
@@ -32,7 +32,7 @@ def silent_rate(p: ArrayLike, G: ArrayLike) -> Floats:
     >>> float(silent_rate(0.5, 8))
     0.0078125
     """
-    p_, size = checks.probabilities("silent_rate", p), checks.group_sizes("silent_rate", G)
+    p_, size = _both("silent_rate", p, G)
     hard = np.minimum(p_, 1 - p_)
     with np.errstate(under="ignore"):
         # The larger power through log1p of the smaller side: exact where 1 − p rounds to 1.
@@ -45,7 +45,7 @@ def mixed_rate(p: ArrayLike, G: ArrayLike) -> Floats:
     >>> float(mixed_rate(1e-17, 8))
     8e-17
     """
-    p_, size = checks.probabilities("mixed_rate", p), checks.group_sizes("mixed_rate", G)
+    p_, size = _both("mixed_rate", p, G)
     hard = np.minimum(p_, 1 - p_)
     with np.errstate(under="ignore"):
         return np.where(size == 1, 0.0, -np.expm1(size * np.log1p(-hard)) - hard**size)
@@ -64,7 +64,7 @@ def expected_gain(p: ArrayLike, G: ArrayLike, dial: Dial = GRPO) -> Floats:
     >>> round(float(expected_gain(0.5, 8)), 6)
     0.463914
     """
-    p_, size = checks.probabilities("expected_gain", p), checks.group_sizes("expected_gain", G)
+    p_, size = _both("expected_gain", p, G)
     return p_ * (1 - p_) * _finite_weight(p_, size, dial)
 
 
@@ -79,7 +79,7 @@ def fidelity(p: ArrayLike, G: ArrayLike, dial: Dial = GRPO) -> Floats:
     >>> round(float(fidelity(0.05, 8)), 6)
     0.538992
     """
-    p_, size = checks.probabilities("fidelity", p), checks.group_sizes("fidelity", G)
+    p_, size = _both("fidelity", p, G)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = _finite_weight(p_, size, dial) / difficulty_weight(p_, dial)
     return np.where((p_ > 0) & (p_ < 1), ratio, 0.0)
@@ -308,10 +308,17 @@ def _limit_objective(p: Floats, dial: Dial) -> Floats:
 
 
 def _refuse_batch(who: str, dial: Dial) -> None:
+    expect_dial(who, dial)
     if dial.spread == "batch":
         raise ArgumentError(
             who, "a rule that looks at one group", "spread='batch'", hint="one scale for all prompts: as power=0"
         )
+
+
+def _both(who: str, p: ArrayLike, G: ArrayLike) -> tuple[Floats, Ints]:
+    p_, size = checks.probabilities(who, p), checks.group_sizes(who, G)
+    checks.together(who, p_, size)
+    return p_, size
 
 
 def _one_size(who: str, G: int) -> Ints:

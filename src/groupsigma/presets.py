@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
@@ -134,11 +135,23 @@ def find_dial(name: str) -> Dial:
     >>> find_dial("trl")
     Dial: (R − μ) / (s + 0.0001)
     """
+    name = name.lower()
     if name in DIALS:
         return DIALS[name]
     if name.startswith("pass@") and name[5:].isdigit():
         return pass_at(int(name[5:]))
-    raise ArgumentError("dial", "a known name", repr(name), hint="one of " + ", ".join(DIALS))
+    near = get_close_matches(name, DIALS, 1)
+    hint = (f"did you mean {near[0]!r}? " if near else "") + "one of " + ", ".join(DIALS)
+    raise ArgumentError("dial", "a known name", repr(name), hint=hint)
+
+
+def spoken(name: str) -> str:
+    """A dial's name as it is written in text.
+
+    >>> spoken("dr-grpo"), spoken("trl")
+    ('Dr. GRPO', 'trl')
+    """
+    return {"grpo": "GRPO", "dr-grpo": "Dr. GRPO", "dapo": "DAPO", "rloo": "RLOO", "maxrl": "MaxRL"}.get(name, name)
 
 
 def name_of(dial: Dial) -> str:
@@ -147,4 +160,4 @@ def name_of(dial: Dial) -> str:
     >>> name_of(Dial(power=0))
     'dr-grpo'
     """
-    return next((name for name, known in DIALS.items() if known == dial), repr(dial))
+    return next((name for name, known in DIALS.items() if known == dial), dial.formula)

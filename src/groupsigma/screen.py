@@ -1,4 +1,4 @@
-"""Results as text for a terminal; needs no colour to be understood."""
+"""Results as text for a terminal of 80 columns or more; needs no colour to be understood."""
 
 from __future__ import annotations
 
@@ -7,29 +7,36 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from groupsigma.audit import Audit, Share, Split
+from groupsigma.audit import Audit
 from groupsigma.dial import Dial
 from groupsigma.experiments.claims import MEANING, Result
 from groupsigma.findings import Finding
-from groupsigma.presets import Preset
-from groupsigma.sigma import advantage_pair, gain, mean_advantage, sigma
+from groupsigma.presets import Preset, spoken
+from groupsigma.sigma import advantage_pair, gain, is_silent, mean_advantage, sigma
+from groupsigma.splits import Share, Split
 
 #: Width when the output is not a terminal, so that a file or a README block is stable.
-WIDTH = 100
+WIDTH = 96
+#: No table is squeezed below this: a narrower terminal wraps lines, and no number is cut.
+_LEAST = 80
 
 
 def show(parts: Iterable[RenderableType]) -> None:
     """Print to standard output; colour on a terminal only, no trailing blanks elsewhere."""
     if sys.stdout.isatty():
-        Console(highlight=False).print(Group(*parts))
+        console = Console(highlight=False)
+        console.width = max(_LEAST, console.width)
+        console.print(Group(*parts))
         return
-    console = Console(file=io.StringIO(), width=int(os.environ.get("COLUMNS", WIDTH)), highlight=False)
+    width = max(_LEAST, int(os.environ.get("COLUMNS", WIDTH)))
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     with console.capture() as capture:
         console.print(Group(*parts))
     print("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
@@ -38,11 +45,10 @@ def show(parts: Iterable[RenderableType]) -> None:
 def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableType]:
     """The first minute: groups, sizes, bands, findings, notes."""
     parts: list[RenderableType] = [Text(audit.source or "groups", style="bold"), Text(_counts(audit)), Text()]
-    splits = [s for s in (audit.logged, audit.unbiased, audit.plugin) if s is not None]
-    parts += [_groups_table(audit, splits), Text()]
+    parts += [_groups_table(audit), Text()]
     if audit.sizes:
         parts += [_sizes_table(audit), Text()]
-    if audit.bands:
+    if audit.bands and audit.group_size > 1:
         parts += [_bands_table(audit), Text(_readings(audit)), Text()]
     for number, finding in enumerate(findings, 1):
         parts.append(Text(f"{number}. {finding.title}", style="bold"))
@@ -53,87 +59,102 @@ def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableTy
 
 
 def _counts(audit: Audit) -> str:
-    least, median, most = audit.answers_per_problem
-    each = f"{median} each" if least == median == most else f"{median} each ({least} to {most})"
-    text = f"{audit.problems:,} problems, "
-    text += f"{audit.answers:,} answers, {each}" if audit.answers else "solve rates only"
-    text += f", mean reward {audit.mean_reward:.3f}"
-    if audit.unscorable or audit.unscored_problems:
-        text += f"; left out: {audit.unscorable:,} unscorable answers, {audit.unscored_problems:,} problems without any"
+    least, mean, most = audit.answers_per_problem
+    each = f"{most} each" if least == most else f"{mean:.4g} each ({least} to {most})"
+    text = _many(audit.problems, "problem")
+    text += f", {_many(audit.answers, 'answer')}, {each}" if audit.answers else ", solve rates only"
+    text += f", mean {'reward' if audit.never is None else 'solve rate'} over problems {audit.mean_reward:.3f}"
+    if audit.unscorable:
+        text += f"; {_many(audit.unscorable, 'unscorable answer')} left out"
+    if audit.unscored_problems:
+        text += f"; {_many(audit.unscored_problems, 'problem')} without a scorable answer left out"
     return text
 
 
-def _groups_table(audit: Audit, splits: Sequence[Split]) -> Table:
-    table = _table("groups", "all wrong", "all right", "equal", "mixed", "silent", "95% interval", "from")
-    how = {
-        "logged": "all its answers",
-        "unbiased": "logged draws",
-        "plug-in": "k/n; too high",
-    }
-    if audit.logged is None:
-        how["plug-in"] = "given rates"
-    for split in splits:
-        name = "as logged" if split.group_size is None else f"G = {split.group_size}, {split.method}"
-        cells = (split.all_wrong, split.all_right, split.equal_partial, split.mixed, split.silent)
-        text = how[split.method]
-        if split.problems < 1:
-            text += f", {split.problems:.2%} of problems" if split.problems < 0.9999 else ""
-        table.add_row(name, *(f"{c.value:.1%}" for c in cells), _interval(split.silent), text)
+def _groups_table(audit: Audit) -> Table:
+    graded = audit.never is None
+    equal = ["all equal"] if graded else []
+    table = _table("groups", "all wrong", "all right", *equal, "mixed", "silent", "95% interval")
+    for split in (audit.logged, audit.unbiased, audit.estimated, audit.plugin):
+        if split is None or (split is audit.estimated and audit.best is audit.unbiased):
+            continue
+        partial = [split.equal_partial] if graded else []
+        cells = [split.all_wrong, split.all_right, *partial, split.mixed, split.silent]
+        name = _name(split, exact=audit.logged is None)
+        table.add_row(name, *(f"{c.value:.1%}" for c in cells), _interval(split.silent))
     return table
+
+
+def _name(split: Split, exact: bool) -> str:
+    if split.group_size is None:
+        return "as logged"
+    text = f"G = {split.group_size}, {split.method}"
+    if split.method == "plug-in":
+        text = f"G = {split.group_size}, at the rates given" if exact else f"{text} (biased)"
+    return text + (f" ({split.problems:.0%} of data)" if split.problems < 0.995 else "")
 
 
 def _sizes_table(audit: Audit) -> Table:
     table = _table("silent at G =", *(str(s.group_size) for s in audit.sizes))
-    plain = {s.method for s in audit.sizes}
-    for method in ("unbiased", "plug-in"):
-        if method in plain:
-            table.add_row(method, *(f"{s.silent.value:.1%}" if s.method == method else "" for s in audit.sizes))
+    for method in dict.fromkeys(s.method for s in audit.sizes):
+        cells = (f"{s.silent.value:.1%}" if s.method == method else "" for s in audit.sizes)
+        table.add_row("at the rates given" if method == "plug-in" else method, *cells)
     return table
 
 
 def _bands_table(audit: Audit) -> Table:
     rules = [rule for rule in audit.bands[0].gradient if rule not in ("grpo", "dr-grpo", "dapo")]
-    table = _table(
-        "solved", "problems", "silent", "DAPO's batch", "GRPO = DAPO", "Dr. GRPO", *rules, f"{audit.dial} fidelity"
-    )
-    table.title = f"where the update goes at G = {audit.group_size}"
+    names = map(spoken, rules)
+    table = _table("solved", "problems", "silent", "kept groups", "GRPO, DAPO", "Dr. GRPO", *names, "fidelity")
+    table.title = f"where the update goes at G = {audit.group_size}: shares by rule, fidelity of {spoken(audit.dial)}"
     for band in audit.bands:
-        rates = [band.problems, band.silent, band.kept_groups, band.gradient["grpo"], band.gradient["dr-grpo"]]
-        rates += [band.gradient[rule] for rule in rules] + [band.fidelity]
-        table.add_row(band.name, *(f"{rate:.1%}" for rate in rates))
+        shares = [band.kept_groups, *(band.gradient[rule] for rule in ("grpo", "dr-grpo", *rules))]
+        cells = [band.problems, band.silent, *(shares if band.problems else [None] * len(shares)), band.fidelity]
+        table.add_row(band.name, *("–" if c is None else f"{c:.1%}" for c in cells))
     return table
 
 
 def _readings(audit: Audit) -> str:
-    need = "no G brings" if audit.required_group_size is None else f"G = {audit.required_group_size} brings"
-    draws = "no end" if audit.draws_per_kept_group is None else f"{audit.draws_per_kept_group:.2f}"
-    return (
-        f"fidelity {audit.fidelity:.1%} over all; {need} 95% to 90% of the problems solved sometimes (GRPO)\n"
-        f"never solved {audit.never:.1%}, always {audit.always:.1%} as logged; DAPO draws for each kept group: {draws}"
-    )
+    draws = "without end" if audit.draws_per_kept_group is None else f"{audit.draws_per_kept_group:.2f}"
+    return f"never solved {audit.never:.1%}, always {audit.always:.1%} as logged; DAPO draws per kept group {draws}"
 
 
 def group_screen(rewards: Sequence[float], k: int | None, G: int, dials: Mapping[str, Dial]) -> list[RenderableType]:
-    """One group under several dials; k is None for graded rewards."""
-    from groupsigma.advantages import advantages
-
+    """One group under several dials; k is None unless all rewards are 0 or 1."""
     if k is None:
-        table = _table("dial", "formula", *(f"R = {r:g}" for r in rewards))
-        for name, dial in dials.items():
-            table.add_row(name, repr(dial)[6:], *(f"{a:+.4f}" for a in advantages(list(rewards), dial)))
-        return [Text(f"{G} graded rewards"), Text(), table]
-    table = _table("dial", "formula", "A right", "A wrong", "update", "of GRPO's")
+        return _graded_group(np.asarray(rewards, dtype=float), dials)
+    table = _table("dial", "A right", "A wrong", "update", "of GRPO's", "formula")
     reference = float(gain(k, G))
     for name, dial in dials.items():
         plus, minus = (float(a) for a in advantage_pair(k, G, dial))
         size, left = float(gain(k, G, dial)), float(mean_advantage(k, G, dial))
-        update = f"{size:.4f} Δs" + (f" {left:+.3f} s̄" if abs(left) > 1e-12 else "")
+        update = f"{size:.4f} Δs" + (f" {left:+.3f} s̄" if abs(left) > 1e-12 else "") if 0 < k < G else "none"
         ratio = f"{size / reference:.3f}" if reference else ""
         right, wrong = (f"{plus:+.4f}" if k else "", f"{minus:+.4f}" if k < G else "")
-        table.add_row(name, repr(dial)[6:], right, wrong, update, ratio)
+        table.add_row(name, right, wrong, update, ratio, dial.formula)
     head = f"{k} of {G} right: σ = {float(sigma(k, G)):.6f}"
-    head += ", a silent group: no update under any of these" if k in (0, G) else ", update g = (gain) Δs"
-    return [Text(head, style="bold"), Text("Δs = mean score of the right answers − of the wrong ones"), Text(), table]
+    meaning = "Δs: mean score of the right answers − of the wrong ones; s̄: of all"
+    if k in (0, G):
+        head, meaning = f"{head}, a silent group", "all answers agree, so nothing is compared and nothing learnt"
+    return [Text(head, style="bold"), Text(meaning), Text(), table]
+
+
+def _graded_group(rewards: np.ndarray, dials: Mapping[str, Dial]) -> list[RenderableType]:
+    from groupsigma.advantages import advantages
+
+    live = rewards[np.isfinite(rewards)]
+    head = _many(len(live), "reward")
+    if len(live):
+        head += f": μ = {live.mean():.6g}, σ = {0.0 if is_silent(live) else live.std():.6g}"
+    if is_silent(rewards):
+        head += ", a silent group"
+    if len(live) < len(rewards):
+        head += f"; {len(rewards) - len(live)} unscorable"
+    table = _table("reward", *dials)
+    columns = [advantages(rewards, dial) for dial in dials.values()]
+    for i, reward in enumerate(rewards):
+        table.add_row(f"{reward:g}", *(f"{column[i]:+.4f}" for column in columns))
+    return [Text(head, style="bold"), Text("update g = σ^(2−power) β, β the slope of score on reward"), Text(), table]
 
 
 def dials_screen(presets: Mapping[str, Preset]) -> list[RenderableType]:
@@ -143,7 +164,7 @@ def dials_screen(presets: Mapping[str, Preset]) -> list[RenderableType]:
         lines = [f"{preset.what} ({preset.source})"]
         if preset.beyond:
             lines.append(f"beyond the formula: {preset.beyond}")
-        parts.append(_entry(name, f"A = {repr(preset.dial)[6:]}", lines, 20))
+        parts.append(_entry(name, f"A = {preset.dial.formula}", lines, 20))
     return parts
 
 
@@ -173,14 +194,19 @@ def _entry(label: str, head: str, lines: Sequence[str], indent: int) -> Renderab
     return grid
 
 
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def _interval(share: Share) -> str:
     return "" if share.low is None or share.high is None else f"{share.low:.1%} to {share.high:.1%}"
 
 
 def _table(first: str, *rest: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False)
-    table.add_column(first, no_wrap=True)
+    """Numbers are never wrapped or cut; only a formula may take several lines."""
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True, min_width=len(first))
     for name in rest:
-        text = name in ("from", "formula")
-        table.add_column(name, justify="left" if text else "right", no_wrap=text)
+        text = name == "formula"
+        table.add_column(name, justify="left" if text else "right", no_wrap=not text)
     return table

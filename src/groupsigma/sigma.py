@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from groupsigma import checks
 from groupsigma.checks import Floats
-from groupsigma.dial import GRPO, Dial
+from groupsigma.dial import GRPO, Dial, expect_dial
 from groupsigma.errors import ArgumentError
 
 #: Two rewards closer than this, times max(1, |reward|), are the same reward.
@@ -109,6 +109,7 @@ def contrast_advantage(k: Floats, G: Floats, dial: Dial) -> Floats:
 
 def right_wrong(k: Floats, G: Floats, dial: Dial) -> tuple[Floats, Floats]:
     """(A₊, A₋), unchecked: the one place where a dial becomes numbers on 0/1 rewards."""
+    expect_dial("advantage table", dial)
     if dial.spread == "batch":
         raise ArgumentError(
             "advantage table",

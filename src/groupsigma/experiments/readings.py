@@ -20,6 +20,7 @@ from groupsigma.advantages import advantages
 from groupsigma.audit import audit
 from groupsigma.checks import Floats
 from groupsigma.dial import DAPO, DR_GRPO, GRPO
+from groupsigma.errors import ArgumentError
 from groupsigma.estimate import expected_gain_unbiased, silent_rate_unbiased
 from groupsigma.expect import binomial_mean
 from groupsigma.experiments.claims import Missing
@@ -48,6 +49,8 @@ def series(name: str) -> dict[str, Floats]:
     folder = os.environ.get("GROUPSIGMA_DATA")
     if not folder:
         raise Missing("set GROUPSIGMA_DATA to the folder that holds paper_figures/")
+    if not Path(folder).is_dir():
+        raise ArgumentError("GROUPSIGMA_DATA", "an existing folder", repr(folder))
     path = Path(folder) / "paper_figures" / name
     if not path.is_file():
         raise Missing(f"no {name} under GROUPSIGMA_DATA/paper_figures")

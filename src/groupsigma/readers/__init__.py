@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 
+from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
 from groupsigma.readers.columns import Columns
 
@@ -25,8 +26,16 @@ def load(source: str | PathLike[str] | Sequence[str | PathLike[str]], columns: C
     >>> load("bigmath").problems
     215608
     """
+    if columns is not None and not isinstance(columns, Columns):
+        raise ArgumentError("load", "Columns(rate=…, prompt_id=…)", repr(columns)[:60])
+    if not isinstance(source, str | PathLike | list | tuple):
+        raise ArgumentError("load", "a path, an address, or a list of them", repr(source)[:60])
     names = [str(s) for s in ([source] if isinstance(source, str | PathLike) else source)]
-    if names == ["bigmath"]:
+    if not names:
+        raise ArgumentError("load", "at least one source", "an empty list")
+    if "bigmath" in names:
+        if names != ["bigmath"] or columns not in (None, Columns()):
+            raise ArgumentError("load", "bigmath alone, without columns", ", ".join(names))
         from groupsigma.readers.bigmath import read_bigmath
 
         return read_bigmath()

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from math import isfinite
 from typing import Literal
 
-from groupsigma.errors import SourceError
+from groupsigma.errors import ArgumentError, SourceError
 
 Kind = Literal["counts", "rates", "rewards"]
 
 #: Names seen in data sets and logs, most telling first; compared in lower case.
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "rate": ("llama8b_solve_rate", "solve_rate", "pass_rate", "success_rate", "pass@1", "avg_reward"),
+    "rate": ("llama8b_solve_rate", "solve_rate", "pass_rate", "success_rate", "mean_reward", "avg_reward", "p"),
     "correct": ("n_correct", "num_correct", "correct_count", "n_right", "successes", "numerator", "k", "c"),
     "answers": ("n_rollouts", "n_samples", "num_samples", "n_answers", "num_generations", "denominator", "trials", "n"),
     "reward": ("reward", "rewards", "score", "scores", "correct", "is_correct", "passed", "success", "accuracy", "acc"),
     "prompt_id": (
         "prompt_id", "problem_id", "question_id", "example_id", "task_id", "doc_id", "uid", "id",
-        "prompt", "problem", "question", "input",
+        "prompt", "problem", "question", "input", "input_prompt",
     ),
     "step": ("global_step", "training_step", "step"),
     "count": ("problems", "multiplicity", "count"),
 }  # fmt: skip
+
+#: The roles that each kind of table uses, the one it stands on first.
+ROLES: Mapping[Kind, tuple[str, ...]] = {
+    "counts": ("correct", "answers", "prompt_id", "step", "count"),
+    "rates": ("rate", "answers", "prompt_id", "step", "count"),
+    "rewards": ("reward", "prompt_id", "step"),
+}
+
+_HOW = "name them: --rate, --correct with --answers, or --prompt-id with --reward"
 
 
 @dataclass(frozen=True)
@@ -41,53 +51,44 @@ class Columns:
     count: str | None = None
     right_from: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.right_from is not None and not isfinite(self.right_from):
+            raise ArgumentError("right_from", "a finite number", f"{self.right_from}")
+
     @property
     def fixed_answers(self) -> int | None:
         """The number of answers when `answers` is a number."""
         return int(self.answers) if self.answers is not None and self.answers.isdigit() else None
 
+    def names(self) -> dict[str, str]:
+        """The columns named, by role; a number of answers is none."""
+        found = {role: getattr(self, role) for role in NAMES}
+        return {r: c for r, c in found.items() if c is not None and not (r == "answers" and c.isdigit())}
+
     def resolve(self, found: Mapping[str, str], where: str) -> tuple[Kind, Columns]:
         """The kind of table, and the columns filled in from the names found (name -> type)."""
-        lower = {name.lower(): name for name in reversed(list(found))}
-        for role in fields(self):
-            name = getattr(self, role.name)
-            stated = isinstance(name, str) and not (role.name == "answers" and name.isdigit())
-            if stated and name not in found:
-                raise SourceError("table", f"a column {name!r}", f"columns {_listed(found)}", where)
-
-        def guess(role: str) -> str | None:
-            given = getattr(self, role)
-            if given is not None:
-                return str(given)
-            return next((lower[name] for name in NAMES[role] if name in lower), None)
-
+        for role, name in self.names().items():
+            if name not in found:
+                needs = f"the column {name!r} that --{role.replace('_', '-')} names"
+                raise SourceError(where, needs, f"columns {listed(found)}", hint="names are case-sensitive")
+        every: dict[str, str | None] = {
+            role: getattr(self, role) or next(iter(candidates(role, found)), None) for role in NAMES
+        }
         asked: Kind | None = "rewards" if self.reward else "rates" if self.rate else "counts" if self.correct else None
-        every = {role: guess(role) for role in NAMES}
-        every["rate"] = every["rate"] or next((n for n in found if n.lower().endswith("solve_rate")), None)
+        grouped = every["prompt_id"] or "[]" in found.get(every["reward"] or "", "")
         ready: dict[Kind, bool] = {
             "counts": bool(every["correct"] and every["answers"]),
             "rates": bool(every["rate"]),
-            "rewards": bool(every["reward"] and (every["prompt_id"] or "[]" in found.get(every["reward"] or "", ""))),
+            "rewards": bool(every["reward"] and grouped),
         }
         kinds = [asked] if asked else [kind for kind, ok in ready.items() if ok]
         if not kinds or not ready[kinds[0]]:
-            raise SourceError(
-                "table",
-                "a solve rate, or right answers and answers, or a prompt id and a reward",
-                f"columns {_listed(found)}",
-                where,
-                "name them: --rate, --correct with --answers, or --prompt-id with --reward",
-            )
+            needs = "a solve rate, or right answers and answers, or a prompt id and a reward"
+            raise SourceError(where, needs, f"columns {listed(found)}", hint=_HOW)
         kind = kinds[0]
-        used = {
-            "counts": ("correct", "answers", "prompt_id", "step", "count"),
-            "rates": ("rate", "answers", "prompt_id", "step", "count"),
-            "rewards": ("reward", "prompt_id", "step"),
-        }[kind]
-        filled = {role: every[role] if role in used else None for role in NAMES}
-        if kind == "rates" and self.answers is None and filled["answers"] == filled["count"]:
-            filled["answers"] = None
-        return kind, replace(self, **filled)  # type: ignore[arg-type]
+        if self.right_from is not None and kind != "rewards":
+            raise SourceError(where, "single rewards for --right-from", f"{kind} in {every[ROLES[kind][0]]!r}")
+        return kind, replace(self, **{role: every[role] if role in ROLES[kind] else None for role in NAMES})  # type: ignore[arg-type]
 
     def spoken(self) -> str:
         """The roles that are set, as one phrase for the reader of the output."""
@@ -95,6 +96,17 @@ class Columns:
         return ", ".join(f"{role} = {name}" for role, name in pairs if name is not None)
 
 
-def _listed(found: Mapping[str, str]) -> str:
+def candidates(role: str, found: Mapping[str, str]) -> list[str]:
+    """The columns that could play a role, most telling first."""
+    lower = {name.lower(): name for name in reversed(list(found))}
+    named = [lower[name] for name in NAMES[role] if name in lower]
+    ending = {"rate": "solve_rate", "reward": "_reward"}.get(role)
+    if ending:
+        named += [name for name in found if name.lower().endswith(ending) and name not in named]
+    return named
+
+
+def listed(found: Mapping[str, str]) -> str:
+    """Column names for a message."""
     names = list(found)
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

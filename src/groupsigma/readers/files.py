@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import json
+import os
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -26,41 +29,46 @@ _FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+_REMOTE = "hf:// and s3:// need DuckDB's httpfs extension, which it downloads once"
 
 
 def resolve(sources: Sequence[str], scratch: Path) -> tuple[list[str], str]:
     """The files behind the sources and their common format."""
     found: list[str] = []
     for source in sources:
-        if source == "-":
-            found.append(str(_standard_input(scratch)))
-        elif "://" in source:
-            found.append(source)
-        elif Path(source).is_dir():
-            inside = sorted(str(p) for p in Path(source).rglob("*") if p.is_file() and _format(str(p)))
-            if not inside:
-                raise SourceError("table", "a CSV, JSONL or Parquet file in the folder", "none", source)
-            found += inside
-        elif any(c in source for c in "*?[") and not Path(source).exists():
-            inside = (
-                sorted(str(p) for p in Path().glob(source))
-                if not source.startswith("/")
-                else sorted(str(p) for p in Path("/").glob(source[1:]))
-            )
-            if not inside:
-                raise SourceError("table", "a file matching the pattern", "none", source)
-            found += inside
-        elif not Path(source).exists():
-            hint = "'bigmath' is the one data set by name" if "." not in Path(source).name else ""
-            raise SourceError("table", "an existing file or folder", "nothing there", source, hint)
-        elif Path(source).stat().st_size == 0:
-            raise SourceError("table", "rows of data", "an empty file", source)
-        else:
-            found.append(source)
-    formats = {_format(f) or _sniffed(f) for f in found}
+        found += _behind(source, scratch)
+    twice = [path for path, times in Counter(os.path.realpath(p) for p in found if "://" not in p).items() if times > 1]
+    if twice:
+        raise SourceError(twice[0], "each file once", "the same file twice", hint="its answers would count double")
+    formats = {_format(path) or _sniffed(path) for path in found}
     if len(formats) > 1:
-        raise SourceError("table", "files of one format", " and ".join(sorted(formats)), ", ".join(sources))
+        got = " and ".join(sorted(formats))
+        raise SourceError(", ".join(sources), "files of one format", got, hint="read each format on its own")
     return found, formats.pop()
+
+
+def _behind(source: str, scratch: Path) -> list[str]:
+    if source == "-":
+        return [str(_standard_input(scratch))]
+    if "://" in source:
+        return [source]
+    path = Path(source)
+    if path.is_dir():
+        inside = sorted(str(p) for p in path.rglob("*") if p.is_file() and _format(str(p)))
+        if not inside:
+            raise SourceError(source, "a CSV, JSONL or Parquet file in the folder", "none", hint="a glob finds others")
+        return inside
+    if not path.exists():
+        matching = sorted(glob.glob(source, recursive=True))
+        if matching:
+            return matching
+        if any(c in source for c in "*?["):
+            raise SourceError(source, "a file matching the pattern", "none", hint="quote the pattern for ** to work")
+        hint = "'bigmath' is the one data set by name" if not path.suffix else "is the path relative to this folder?"
+        raise SourceError(source, "an existing file or folder", "nothing there", hint=hint)
+    if path.is_file() and path.stat().st_size == 0:
+        raise SourceError(source, "rows of data", "an empty file", hint="was it written completely?")
+    return [source]
 
 
 def is_document(paths: Sequence[str]) -> bool:
@@ -77,18 +85,21 @@ def _format(name: str) -> str | None:
 
 def _sniffed(name: str) -> str:
     if "://" in name:
-        raise SourceError("table", "an address that ends in .csv, .jsonl or .parquet", "another ending", name)
-    with open(name, "rb") as file:
+        raise SourceError(name, "an address that ends in .csv, .jsonl or .parquet", "another ending", hint=_REMOTE)
+    with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
         head = file.read(64).lstrip()
     return "parquet" if head.startswith(b"PAR1") else "json" if head[:1] in (b"{", b"[") else "csv"
 
 
 def _standard_input(scratch: Path) -> Path:
-    target = scratch / "stdin"
+    head = sys.stdin.buffer.read(4)
+    packed = {b"\x1f\x8b": ".gz", b"\x28\xb5": ".zst"}.get(head[:2], "")
+    target = scratch / f"standard input{packed}"
     with target.open("wb") as out:
+        out.write(head)
         shutil.copyfileobj(sys.stdin.buffer, out)
-    if target.stat().st_size == 0:
-        raise SourceError("table", "rows of data", "nothing", "standard input")
+    if not head:
+        raise SourceError("standard input", "rows of data", "nothing", hint="'-' reads what is piped in")
     return target
 
 
@@ -124,38 +135,32 @@ def fetch(db: duckdb.DuckDBPyConnection, sql: str, name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def explained(files: Sequence[str], kind: str, name: str) -> Iterator[None]:
+def explained(paths: Sequence[str], form: str, name: str, scratch: str) -> Iterator[None]:
     """DuckDB's errors and ours about values, as one line with file and row."""
     try:
         yield
     except ArgumentError as error:
-        raise SourceError("table", error.needs, error.got, f"{name}, {error.where}" if error.where else name) from None
+        raise SourceError(name, error.needs, error.got, error.where, error.hint) from None
     except duckdb.Error as error:
-        text = str(error)
-        if kind == "json" and not is_document(files) and (bad := _broken_line(files)):
+        text = str(error).replace(f"{scratch}/", "")
+        if form == "json" and not is_document(paths) and (bad := _broken_line(paths)):
             raise bad from None
         line = re.search(r"CSV Error on Line: (\d+)", text)
         value = re.search(r'Error when converting column "(.*?)"\. Could not convert string "(.*?)"', text)
-        where = f"{_named_file(text) or name}, line {line[1]}" if line else name
+        file = re.search(r"file = (.+)", text)
+        who = file[1].strip() if file else name
+        where = f"line {line[1]}" if line else ""
         if value:
-            raise SourceError("table", f"a number in column {value[1]!r}", repr(value[2]), where) from None
-        first = re.sub(r"^\w[\w ]* Error: ", "", text.splitlines()[0]) if text else type(error).__name__
-        hint = (
-            "DuckDB could not load the extension it reads this address with"
-            if "://" in name and "extension" in text
-            else ""
-        )
-        raise SourceError("table", f"a readable {kind} file", first, where, hint) from None
+            hint = "decimal point, not comma; an empty cell marks what could not be scored"
+            raise SourceError(who, f"a number in column {value[1]!r}", repr(value[2]), where, hint) from None
+        first = re.sub(r"^\w[\w ]* Error: ", "", text.splitlines()[0]).rstrip(" .:") if text else type(error).__name__
+        hint = _REMOTE if "://" in name else "is it complete, and in the format its name says?"
+        raise SourceError(who, f"a readable {form} file", first, where, hint) from None
 
 
-def _named_file(text: str) -> str | None:
-    found = re.search(r"file = (.+)", text)
-    return found[1].strip() if found else None
-
-
-def _broken_line(files: Sequence[str]) -> SourceError | None:
+def _broken_line(paths: Sequence[str]) -> SourceError | None:
     """The first line that is not a JSON object: DuckDB's own count is one off after a break inside a string."""
-    for name in files:
+    for name in paths:
         if "://" in name or name.endswith(".zst"):
             continue
         with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
@@ -166,5 +171,6 @@ def _broken_line(files: Sequence[str]) -> SourceError | None:
                     good = False
                 if not good:
                     shown = repr(line[:40].decode(errors="replace").rstrip())
-                    return SourceError("table", "one JSON object a line", shown, f"{name}, line {number}")
+                    hint = "an interrupted write? remove or complete this line"
+                    return SourceError(Path(name).name, "one JSON object a line", shown, f"line {number}", hint)
     return None

@@ -1,0 +1,208 @@
+"""The distribution of solve rates behind the counts: maximum likelihood over all mixing distributions.
+
+k of n answers say little about one problem, but many problems together say how
+solve rates are spread. The nonparametric maximum-likelihood mixture (Kiefer and
+Wolfowitz 1956) is a convex problem on a grid of p. n answers fix only n moments of
+the spread, so for G > n many mixtures fit alike: of those, the flattest is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from groupsigma import checks
+from groupsigma.checks import Floats
+from groupsigma.dial import GRPO, Dial
+from groupsigma.errors import ArgumentError
+from groupsigma.groups import Groups
+from groupsigma.law import expected_gain, silent_rate
+
+#: Points of the grid, evenly spaced in arcsin √p, where a binomial has one width everywhere.
+_POINTS = 401
+#: How many answers' worth of log-likelihood one unit of relative entropy counts.
+_FLATNESS = 20.0
+
+
+def solve_rate_grid(points: int = _POINTS) -> Floats:
+    """p = sin²(t), t evenly spaced from 0 to π/2; holds 0 and 1 exactly.
+
+    >>> solve_rate_grid(3).round(3).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    grid = np.sin(np.linspace(0, np.pi / 2, points)) ** 2
+    grid[-1] = 1.0
+    return grid
+
+
+def likelihood(k: ArrayLike, n: ArrayLike, p: Floats) -> Floats:
+    """p^k (1−p)^(n−k) for each row (k, n) and grid point, each row divided by its largest. float64 [..., J]."""
+    right, size = checks.counts("likelihood", k, n, ("k", "n"))
+    right_, wrong = right[..., None].astype(np.float64), (size - right)[..., None].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = np.where(right_ > 0, right_ * np.log(p), 0.0) + np.where(wrong > 0, wrong * np.log1p(-p), 0.0)
+    return np.exp(log - log.max(-1, keepdims=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What is known of p for one or more problems: weights over the grid, float64 [..., J]."""
+
+    p: Floats
+    weight: Floats
+
+    @property
+    def mean(self) -> Floats:
+        """E[p | k of n]."""
+        return self.weight @ self.p
+
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """The central interval of p that holds at least `level`."""
+        tail = (1 - checks.fraction("interval", "level", level)) / 2
+        below = np.cumsum(self.weight, -1)
+        low = np.argmax(below >= tail * (1 + 1e-12), -1)
+        high = np.argmax(below >= (1 - tail) * (1 - 1e-12), -1)
+        return self.p[low], self.p[high]
+
+    def silent_rate(self, G: int) -> Floats:
+        """P(a further group of G is silent)."""
+        return self.weight @ silent_rate(self.p, G)
+
+    def expected_gain(self, G: int, dial: Dial = GRPO) -> Floats:
+        """E[gain] of a further group of G."""
+        return self.weight @ expected_gain(self.p, G, dial)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A spread of solve rates.
+
+    Attributes:
+        p, weight: float64 [J]; the weights sum to 1.
+        gap: how far the mean log-likelihood of a problem can be below the best of all mixtures
+            on this grid, in nats; a bound, not an estimate.
+        problems: how many problems it was fitted to.
+    """
+
+    p: Floats
+    weight: Floats
+    gap: float
+    problems: int
+
+    def silent_rate(self, G: int) -> float:
+        """Share of groups of G that are silent, any G; an estimate, see `bounds` for what the data can tell."""
+        return float(self.weight @ silent_rate(self.p, G))
+
+    def expected_gain(self, G: int, dial: Dial = GRPO) -> float:
+        """E[gain] at group size G, any G."""
+        return float(self.weight @ expected_gain(self.p, G, dial))
+
+    def posterior(self, k: ArrayLike, n: ArrayLike) -> Posterior:
+        """What k of n answers leave of it: for n = 8 and k = 0 the plug-in says silent for ever, this does not.
+
+        Args: k of n, whole, 0 ≤ k ≤ n; they broadcast.
+
+        >>> from groupsigma import Groups
+        >>> spread = mixture(Groups(range(9), range(9), [8] * 9))
+        >>> bool(0 < spread.posterior(0, 8).mean < 0.1)
+        True
+        """
+        joint = likelihood(k, n, self.p) * self.weight
+        return Posterior(self.p, joint / joint.sum(-1, keepdims=True))
+
+
+def mixture(groups: Groups) -> Mixture:
+    """The flattest of the mixtures that fit the counts as well as can be.
+
+    Maximises Σ log Σ_j w_j P(k | n, p_j) − 20 KL(w ‖ uniform in arcsin √p) over the simplex, by Newton
+    steps. The second term chooses among mixtures that the data cannot tell apart and fades as
+    problems are added: it weighs as much as 20 answers, whatever their number.
+
+    Args: groups with counts; n may differ between problems, if it does not depend on how they are solved.
+    Raises: ArgumentError for rates or graded rewards.
+    Source: Kiefer and Wolfowitz 1956; the optimality gap: Lindsay 1983.
+
+    >>> from groupsigma import load
+    >>> spread = mixture(load("bigmath"))
+    >>> round(spread.silent_rate(8), 3), spread.gap < 1e-3
+    (0.431, True)
+    """
+    if groups.n_correct is None:
+        raise ArgumentError("mixture", "counts k of n", "graded rewards" if groups.graded else "rates without n")
+    tally = groups.tally()
+    p = solve_rate_grid()
+    assert tally.n_correct is not None
+    seen = tally.count > 0
+    rows = likelihood(tally.n_correct[seen], tally.n_rollouts[seen], p)
+    share = tally.count[seen] / tally.count.sum()
+    weight = _flattest(rows, share, _FLATNESS / float(tally.count.sum()))
+    # No mixture gains more than this, by concavity (Lindsay's gradient at the best single point).
+    gap = float((rows.T @ (share / (rows @ weight))).max() - 1)
+    return Mixture(p, weight, max(0.0, gap), groups.problems)
+
+
+def _flattest(rows: Floats, share: Floats, flatness: float) -> Floats:
+    """argmax_w Σ share log(rows w) − flatness Σ w log w over the simplex, through its dual.
+
+    With y_i standing for share_i / (rows w)_i the maximiser is w ∝ exp(yᵀ rows / flatness), and y
+    minimises flatness log Σ_j exp((yᵀ rows)_j / flatness) − Σ share log y: smooth, convex, as many
+    unknowns as distinct (k, n), and weights may be as small as they like. Newton steps, from
+    very flat to the flatness asked.
+    """
+    dual = share / rows.mean(1)
+    now = 1.0
+    while True:
+        now = max(now, flatness)
+        weight, dual = _newton(rows, share, dual, now)
+        if now <= flatness:
+            return weight
+        now /= 10
+
+
+def _newton(rows: Floats, share: Floats, dual: Floats, flatness: float) -> tuple[Floats, Floats]:
+    def at(y: Floats) -> tuple[Floats, float]:
+        score = (y @ rows) / flatness
+        top = score.max()
+        weight = np.exp(score - top)
+        total = weight.sum()
+        return weight / total, float(flatness * (top + np.log(total)) - share @ np.log(y))
+
+    weight, value = at(dual)
+    for _ in range(100):
+        fitted = rows @ weight
+        slope = fitted - share / dual
+        step = -_solve(rows, weight, fitted, share / dual**2, slope, flatness)
+        promise = -float(slope @ step)
+        if promise < 1e-13:
+            break
+        shrinking = step < 0
+        length = min(1.0, 0.9 * float((-dual[shrinking] / step[shrinking]).min(initial=np.inf)))
+        while length > 1e-10:
+            ahead = at(dual + length * step)
+            if ahead[1] <= value - 1e-4 * length * promise:
+                break
+            length /= 2
+        else:
+            break
+        dual = dual + length * step
+        weight, value = ahead
+    return weight, dual
+
+
+def _solve(rows: Floats, weight: Floats, fitted: Floats, barrier: Floats, slope: Floats, flatness: float) -> Floats:
+    """(B Bᵀ / flatness + diag barrier)⁻¹ slope, B Bᵀ the covariance of the rows under the weights."""
+    spread = (rows - fitted[:, None]) * np.sqrt(weight)
+    m, points = rows.shape
+    if m <= points:
+        curvature = spread @ spread.T / flatness
+        curvature[np.diag_indices(m)] += barrier
+        return np.asarray(np.linalg.solve(curvature, slope), dtype=np.float64)
+    # More rows than grid points: the same by Woodbury, with a matrix of the grid's size.
+    root = np.sqrt(barrier)
+    scaled = spread / root[:, None]
+    inner = scaled.T @ scaled
+    inner[np.diag_indices(points)] += flatness
+    ahead = np.asarray(np.linalg.solve(inner, scaled.T @ (slope / root)), dtype=np.float64)
+    return (slope / root - scaled @ ahead) / root

@@ -1,0 +1,126 @@
+"""How groups of a size divide into all right, all wrong, equal and mixed: four ways to know, each labelled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from groupsigma.bounds import Region
+from groupsigma.checks import Floats, Ints
+from groupsigma.estimate import pass_hat_k
+from groupsigma.groups import Groups
+from groupsigma.law import silent_rate
+from groupsigma.mixture import Mixture
+
+#: 97.5 % point of the normal distribution, for intervals over problems.
+_Z = 1.959963984540054
+
+Method = Literal["logged", "unbiased", "estimated", "plug-in"]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of groups with its 95 % interval; low = high = None where none is given."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """All groups: all_right + all_wrong + equal_partial + mixed = 1; silent is the first three.
+
+    method: "logged" (each problem's own answers as one group), "unbiased" (all draws of G of the
+    logged answers; interval over problems), "estimated" (the fitted spread of solve rates; the
+    interval holds every spread that fits), "plug-in" (k/n as if it were p: reads silence too high).
+    problems: the share of problems it rests on.
+    """
+
+    method: Method
+    group_size: int | None
+    all_right: Share
+    all_wrong: Share
+    equal_partial: Share
+    mixed: Share
+    silent: Share
+    problems: float = 1.0
+
+
+def logged(groups: Groups) -> Split | None:
+    """Each problem's answers as one group; None for bare rates."""
+    if groups.rewards is not None:
+        silent, high = groups.rewards.silent, groups.rewards.high
+        right, wrong = silent & (high == 1), silent & (high == 0)
+        return _over_problems("logged", None, right, wrong, silent & ~right & ~wrong, groups.count)
+    if groups.n_correct is None:
+        return None
+    k, n = groups.n_correct, groups.n_rollouts
+    return _over_problems("logged", None, k == n, k == 0, np.zeros(len(k)), groups.count)
+
+
+def plug_in(tally: Groups, G: int) -> Split:
+    """The formula at the solve rates as they stand."""
+    p = tally.solve_rate
+    weight = tally.count / tally.count.sum()
+    return _exact("plug-in", G, float(weight @ p**G), float(weight @ (1 - p) ** G))
+
+
+def unbiased(tally: Groups, G: int) -> Split | None:
+    """From the problems with at least G answers; None where there is none."""
+    enough = tally.n_rollouts >= G
+    if tally.n_correct is None or not enough.any():
+        return None
+    k, n, count = tally.n_correct[enough], tally.n_rollouts[enough], tally.count[enough]
+    coverage = float(count.sum() / tally.count.sum())
+    right, wrong = pass_hat_k(k, n, G), pass_hat_k(n - k, n, G)
+    return _over_problems("unbiased", G, right, wrong, np.zeros(len(k)), count, coverage)
+
+
+def estimated(spread: Mixture, G: int, where: Region | None = None) -> Split:
+    """From the fitted spread, any G; with a region the silent share gets the interval that it allows."""
+    right, wrong = float(spread.weight @ spread.p**G), float(spread.weight @ (1 - spread.p) ** G)
+    split = _exact("estimated", G, right, wrong)
+    if where is None:
+        return split
+    low, high = where.interval(silent_rate(where.p, G))
+    silent = Share(split.silent.value, max(0.0, min(low, split.silent.value)), min(1.0, max(high, split.silent.value)))
+    mixed = Share(split.mixed.value, 1 - (silent.high or 0.0), 1 - (silent.low or 0.0))
+    return Split("estimated", G, split.all_right, split.all_wrong, split.equal_partial, mixed, silent)
+
+
+def speaks_for_all(split: Split | None) -> bool:
+    """Whether an unbiased split rests on at least half of the problems: those with many answers can differ."""
+    return split is not None and split.problems >= 0.5
+
+
+def _exact(method: Method, G: int, right: float, wrong: float) -> Split:
+    silent = min(1.0, right + wrong) if G > 1 else 1.0
+    return Split(method, G, Share(right), Share(wrong), Share(0.0), Share(1 - silent), Share(silent))
+
+
+def _over_problems(
+    method: Method, G: int | None, right: Floats, wrong: Floats, partial: Floats, count: Ints, coverage: float = 1.0
+) -> Split:
+    """Averages over problems, each row standing for `count` of them, with intervals over problems."""
+    problems = int(count.sum())
+    weight = count / problems
+
+    def share(x: Floats) -> Share:
+        value = float(weight @ x)
+        expected = problems * value * (1 - value)
+        if problems < 2:
+            return Share(value)
+        if expected >= 10:
+            error = _Z * float(np.sqrt(weight @ (x - value) ** 2 / (problems - 1)))
+            return Share(value, max(0.0, value - error), min(1.0, value + error))
+        # Near 0 or 1 the normal interval collapses; Wilson's for a yes-or-no of the same mean does not.
+        middle = (value + _Z**2 / (2 * problems)) / (1 + _Z**2 / problems)
+        half = _Z * float(np.sqrt(value * (1 - value) / problems + _Z**2 / (4 * problems**2))) / (1 + _Z**2 / problems)
+        return Share(value, max(0.0, middle - half), min(1.0, middle + half))
+
+    right, wrong, partial = right * 1.0, wrong * 1.0, partial * 1.0
+    silent = right + wrong + partial
+    return Split(method, G, share(right), share(wrong), share(partial), share(1 - silent), share(silent), coverage)
