@@ -7,13 +7,19 @@ from scipy.stats import binom
 
 from groupsigma import ArgumentError, Groups, audit, load, mixture, silent_rate
 from groupsigma.estimate import expected_gain_unbiased, silent_rate_unbiased
-from groupsigma.mixture import likelihood, solve_rate_grid
+from groupsigma.mixture import likelihood, probability, solve_rate_grid
 from helpers import cut, groups_of
 
 
 def test_the_grid_holds_both_ends():
     grid = solve_rate_grid()
     assert grid[0] == 0 and grid[-1] == 1 and (np.diff(grid) > 0).all()
+
+
+def test_probability_is_the_binomials():
+    p = solve_rate_grid(21)
+    for k, n in ((0, 8), (3, 8), (64, 64), (500, 1000)):
+        np.testing.assert_allclose(probability(k, n, p), binom.pmf(k, n, p), rtol=1e-10, atol=1e-300)
 
 
 def test_likelihood_is_the_binomials_up_to_a_factor():
@@ -44,7 +50,6 @@ def test_gap_bounds_the_distance_to_the_best_fit(counts):
 
 def test_the_fit_is_the_optimum_of_what_it_says():
     """Against scipy's general optimiser on a small grid: same objective value."""
-    from groupsigma import mixture as module  # noqa: F401
     from groupsigma.mixture import _flattest
 
     p = solve_rate_grid(9)

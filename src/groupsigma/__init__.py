@@ -8,6 +8,7 @@ from groupsigma.advantages import advantages, advantages_by_prompt
 from groupsigma.audit import Audit, audit
 from groupsigma.bounds import Region, expected_gain_interval, region, silent_rate_interval
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
+from groupsigma.drift import Forecast, forecast
 from groupsigma.errors import ArgumentError, GroupsigmaError, SourceError
 from groupsigma.estimate import expected_gain_unbiased, pass_at_k, pass_hat_k, silent_rate_unbiased
 from groupsigma.findings import Finding, findings
@@ -58,6 +59,7 @@ __all__ = [
     "Columns",
     "Dial",
     "Finding",
+    "Forecast",
     "Groups",
     "GroupsigmaError",
     "Identity",
@@ -82,6 +84,7 @@ __all__ = [
     "fidelity",
     "find_dial",
     "findings",
+    "forecast",
     "gain",
     "gradient_share",
     "group_size_law",

@@ -19,7 +19,7 @@ from groupsigma.dial import GRPO, Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
 from groupsigma.law import expected_gain, silent_rate
-from groupsigma.mixture import solve_rate_grid
+from groupsigma.mixture import probability, solve_rate_grid
 
 #: Cells (n, k) used at most; the n with most problems come first.
 _CELLS = 160
@@ -90,7 +90,7 @@ def region(groups: Groups, level: float = 0.95) -> Region:
     right, wrong = shares * sizes, (1 - shares) * sizes
     low = np.where(right > 0, betaincinv(np.maximum(right, 1e-300), wrong + 1, each), 0.0)
     high = np.where(wrong > 0, betaincinv(right + 1, np.maximum(wrong, 1e-300), 1 - each), 1.0)
-    cells = _pmf(k, n, p)
+    cells = probability(k, n, p)
     # The smallest common widening that leaves a spread inside; 0 for counts that some spread gives.
     half = ((high - low) / 2)[:, None]
     strain = _least(
@@ -166,11 +166,3 @@ def _cells(groups: Groups) -> tuple[Floats, Floats, Floats, Floats]:
     rows = [(j, m, float(count[(n == m) & (k == j)].sum()) / totals[m], sizes[m]) for m in used for j in range(m + 1)]
     columns = np.array(rows, dtype=np.float64).T
     return columns[0], columns[1], columns[2], columns[3]
-
-
-def _pmf(k: Floats, n: Floats, p: Floats) -> Floats:
-    from scipy.special import bdtr
-
-    size = n[:, None]
-    below = np.where(k[:, None] > 0, bdtr(np.maximum(k[:, None] - 1, 0), size.astype(np.int64), p), 0.0)
-    return bdtr(k[:, None], size.astype(np.int64), p) - below

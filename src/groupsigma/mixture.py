@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from groupsigma import checks
-from groupsigma.checks import Floats
+from groupsigma.checks import Floats, Ints
 from groupsigma.dial import GRPO, Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
@@ -39,11 +39,27 @@ def solve_rate_grid(points: int = _POINTS) -> Floats:
 
 def likelihood(k: ArrayLike, n: ArrayLike, p: Floats) -> Floats:
     """p^k (1−p)^(n−k) for each row (k, n) and grid point, each row divided by its largest. float64 [..., J]."""
-    right, size = checks.counts("likelihood", k, n, ("k", "n"))
-    right_, wrong = right[..., None].astype(np.float64), (size - right)[..., None].astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log = np.where(right_ > 0, right_ * np.log(p), 0.0) + np.where(wrong > 0, wrong * np.log1p(-p), 0.0)
+    log = _log_likelihood(*checks.counts("likelihood", k, n, ("k", "n")), p)
     return np.exp(log - log.max(-1, keepdims=True))
+
+
+def probability(k: ArrayLike, n: ArrayLike, p: Floats) -> Floats:
+    """P(k of n right) = C(n, k) p^k (1−p)^(n−k) for each row (k, n) and grid point. float64 [..., J].
+
+    >>> probability(1, 2, np.array([0.5, 1.0])).round(12).tolist()
+    [0.5, 0.0]
+    """
+    from scipy.special import gammaln
+
+    right, size = checks.counts("probability", k, n, ("k", "n"))
+    choose = gammaln(size + 1) - gammaln(right + 1) - gammaln(size - right + 1)
+    return np.exp(_log_likelihood(right, size, p) + choose[..., None])
+
+
+def _log_likelihood(k: Ints, n: Ints, p: Floats) -> Floats:
+    right, wrong = k[..., None].astype(np.float64), (n - k)[..., None].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(right > 0, right * np.log(p), 0.0) + np.where(wrong > 0, wrong * np.log1p(-p), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +129,16 @@ class Mixture:
         return Posterior(self.p, joint / joint.sum(-1, keepdims=True))
 
 
-def mixture(groups: Groups) -> Mixture:
+def mixture(groups: Groups, *, points: int = _POINTS) -> Mixture:
     """The flattest of the mixtures that fit the counts as well as can be.
 
     Maximises Σ log Σ_j w_j P(k | n, p_j) − 20 KL(w ‖ uniform in arcsin √p) over the simplex, by Newton
     steps. The second term chooses among mixtures that the data cannot tell apart and fades as
     problems are added: it weighs as much as 20 answers, whatever their number.
 
-    Args: groups with counts; n may differ between problems, if it does not depend on how they are solved.
+    Args:
+        groups: with counts; n may differ between problems, if it does not depend on how they are solved.
+        points: size of the grid of p.
     Raises: ArgumentError for rates or graded rewards.
     Source: Kiefer and Wolfowitz 1956; the optimality gap: Lindsay 1983.
 
@@ -132,7 +150,7 @@ def mixture(groups: Groups) -> Mixture:
     if groups.n_correct is None:
         raise ArgumentError("mixture", "counts k of n", "graded rewards" if groups.graded else "rates without n")
     tally = groups.tally()
-    p = solve_rate_grid()
+    p = solve_rate_grid(points)
     assert tally.n_correct is not None
     seen = tally.count > 0
     rows = likelihood(tally.n_correct[seen], tally.n_rollouts[seen], p)
