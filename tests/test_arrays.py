@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from groupsigma import arrays
+from groupsigma import ArgumentError, arrays
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,24 @@ def test_factorize_gives_back_the_labels(labels):
     given = [tuple(x) if isinstance(x, list | np.ndarray) else x for x in np.asarray(labels).tolist()]
     assert [distinct.tolist()[c] if not isinstance(distinct[c], tuple) else distinct[c] for c in codes] == given
     assert len(distinct) == len(set(given))
+
+
+def test_labels_that_only_look_alike_stay_apart():
+    for labels in ([1, "1", 1], [("p", 1), ("p", "1")], ["a", "a\0"], [2**53, 2**53 + 1, 0.5], [2**63, 2**64 - 1, 1]):
+        codes, distinct = arrays.factorize(labels)
+        assert len(distinct) == len(set(map(repr, labels))) and [distinct.tolist()[c] for c in codes] == labels
+    whole = np.array([2**64 - 1, 2**64 - 2, 2**64 - 1], dtype=np.uint64)
+    assert arrays.factorize(whole)[1].tolist() == [2**64 - 2, 2**64 - 1]
+
+
+def test_one_long_label_does_not_widen_all():
+    codes, distinct = arrays.factorize(["x" * 100_000] + [str(i) for i in range(50_000)])
+    assert len(distinct) == 50_001 and distinct.dtype == object and codes[0] == 0
+
+
+def test_labels_that_cannot_be_compared_are_refused():
+    with pytest.raises(ArgumentError, match="labels that can be compared"):
+        arrays.factorize([{"a": 1}])
 
 
 def test_namespace_recognises_tensors():

@@ -89,6 +89,12 @@ def test_several_visits_of_a_prompt_are_one_observation():
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_rows_that_stand_for_many_problems_count_as_many():
+    many = Groups(["a", "a", "b"], [0, 8, 4], [8] * 3, count=[1000, 1, 1])
+    low, high = silent_rate_interval(many, 16)
+    assert low > 0.9
+
+
 def test_unequal_numbers_of_answers():
     rng = np.random.default_rng(0)
     n, p = rng.choice([4, 8], 20_000), rng.beta(0.5, 0.5, 20_000)

@@ -111,6 +111,26 @@ def test_a_table_from_standard_input():
     assert json.loads(done.stdout)["problems"] == 2
 
 
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["audit", "t.csv", "--answers", "0"], "a number of at least 1"),
+        (["audit", "t.csv", "--rate", "k", "--correct", "k"], "one of --reward, --rate and --correct"),
+        (["show", "3/99999999999"], "at most 100,000"),
+        (["audit", "bigmath", "-G", "100000000000"], "at most 1,000,000"),
+        (["show", "3/8", "--dial", "pass@²"], "a known name"),
+    ],
+)
+def test_more_bad_input(args, words, tmp_path):
+    (tmp_path / "t.csv").write_text("id,k,n\na,1,4\n")
+    done = run(*args, cwd=tmp_path)
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_odd_width_is_the_usual_one():
+    assert run("show", "3/8", env={"COLUMNS": "wide"}).returncode == 0
+
+
 def test_columns_by_option(tmp_path):
     (tmp_path / "t.csv").write_text("who,points\na,0.2\na,0.9\n")
     done = run(

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 #: From the ground up; a module may import those before it. A folder stands for its files.
 ORDER = (
     "errors", "checks", "arrays", "dial", "presets", "sigma", "expect", "law",
-    "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift",
+    "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
     "splits", "audit", "findings",
     "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
     "__init__",

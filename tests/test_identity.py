@@ -1,10 +1,12 @@
+import importlib
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupsigma import DIALS, DR_GRPO, GRPO, ArgumentError, Dial, contrast, gain, identity, sigma
+from groupsigma import DIALS, DR_GRPO, GRPO, ArgumentError, Dial, advantages, contrast, gain, identity, sigma
 
 
 @given(st.integers(2, 24), st.integers(1, 9), st.integers(0, 2**32 - 1), st.data())
@@ -28,13 +30,23 @@ def test_graded_rewards(G, seed, power):
     np.testing.assert_allclose(result.update, result.gain * result.direction, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", DIALS)
+@pytest.mark.parametrize("name", [n for n, d in DIALS.items() if d.spread != "batch"])
 def test_every_dial_on_binary_rewards(name):
     rng = np.random.default_rng(3)
     for k in range(9):
         result = identity(rng.normal(size=(8, 4)), (np.arange(8) < k) * 1.0, DIALS[name])
         assert result.error < 1e-13
         assert result.gain == pytest.approx(float(gain(k, 8, DIALS[name])), abs=1e-13)
+
+
+@pytest.mark.parametrize("wrong", [lambda r, d: 3 * advantages(r, d), lambda r, d: advantages(r, DR_GRPO)])
+def test_the_check_can_fail(monkeypatch, wrong):
+    """Advantages that are not the dial's leave an error, though they are affine in the rewards too."""
+    module = importlib.import_module("groupsigma.identity")
+    monkeypatch.setattr(module, "advantages", wrong)
+    scores = np.random.default_rng(0).normal(size=(8, 3))
+    assert identity(scores, [1, 0, 0, 0, 0, 0, 0, 1]).error > 0.1
+    assert identity(scores, np.linspace(0, 1, 8)).error > 0.1
 
 
 def test_what_is_left_over_where_advantages_do_not_sum_to_zero():

@@ -49,17 +49,26 @@ RESTATED = {
     "logit": lambda r: (r - r.mean()) / r.var(correction=0),
     "pass@4": lambda r: (r - r.mean()) * (1 - r.mean()) ** 3,
     "trl": divided(1e-4),
+    "trl-none": centred,
     "trl-async": divided(1e-8, 0),
     "trl-rloo": leave_one_out,
     "verl": divided(1e-6),
     "verl-dr-grpo": centred,
     "verl-rloo": lambda r: len(r) / (len(r) - 1) * (r - r.mean()),
+    "verl-dapo": divided(1e-6),
     "openrlhf": divided(1e-9),
+    "openrlhf-dr-grpo": centred,
+    "openrlhf-rloo": leave_one_out,
     "skyrl": divided(1e-6),
+    "skyrl-dr-grpo": centred,
+    "skyrl-rloo": leave_one_out,
+    "skyrl-maxrl": by_mean,
     "prime-rl": centred,
     "prime-rl-maxrl": by_mean,
     "slime": divided(1e-6),
+    "slime-dr-grpo": centred,
     "nemo-rl": nemo,
+    "nemo-rl-rloo": leave_one_out,
     "nemo-rl-dapo": divided(1e-6),
     "open-instruct": centred,
     "open-instruct-std": divided(1e-8, 0),
@@ -68,16 +77,28 @@ RESTATED = {
     "oat": centred,
     "oat-grpo": divided(1e-8),
     "ms-swift": divided(1e-4),
+    "ms-swift-rloo": leave_one_out,
     "tinker": centred,
     "unsloth": divided(1e-4),
 }
 
 
 def test_every_preset_is_restated_here():
-    assert set(RESTATED) == set(PRESETS)
+    assert set(RESTATED) == set(PRESETS) - {"trl-batch"}  # one scale for a whole batch: below
 
 
-@pytest.mark.parametrize("name", PRESETS)
+def test_the_batch_wide_preset():
+    r = torch.tensor([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]], dtype=torch.float64)
+    expected = (r - r.mean(1, keepdim=True)) / (r.std() + 1e-4)
+    np.testing.assert_allclose(advantages(r.numpy(), DIALS["trl-batch"]), expected.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["dapo", "verl-dapo", "open-instruct", "open-instruct-std", "nemo-rl-dapo"])
+def test_rules_that_keep_only_mixed_groups(name):
+    assert DIALS[name].keep == "mixed" and "silent groups replaced" in DIALS[name].formula
+
+
+@pytest.mark.parametrize("name", RESTATED)
 @pytest.mark.parametrize("G", [2, 3, 8, 16])
 def test_preset_gives_the_trainers_number(name, G):
     for k in range(1, G):

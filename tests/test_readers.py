@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from groupsigma import ArgumentError, Columns, SourceError, load
+from groupsigma import ArgumentError, Columns, Groups, SourceError, load
 from groupsigma.readers import files, grid
 from groupsigma.readers.columns import NAMES
 
@@ -120,7 +120,8 @@ def test_nan_as_python_writes_it_and_prompts_of_messages(tmp_path):
     ]
     path.write_text("\n".join(map(json.dumps, rows)))
     groups = load(path)
-    assert groups.n_rollouts.tolist() == [1, 1] and groups.n_unscorable == 1 and "content" in groups.prompt_ids[0]
+    assert groups.n_rollouts.tolist() == [1, 1] and groups.n_unscorable == 1
+    assert "content" in groups.prompt_ids[0]
 
 
 def test_a_bar_on_a_terminal_only(monkeypatch, capsys):
@@ -179,6 +180,108 @@ def test_nested_rewards_are_refused_by_kind(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_text('{"id": "a", "reward": {"total": 1}}\n')
     with pytest.raises(SourceError, match="numbers in column 'reward', got struct"):
+        load(path)
+
+
+def test_types_do_not_depend_on_the_first_rows(tmp_path):
+    """DuckDB sniffs types from 20,480 rows: a fraction or another id after them must count as what it is."""
+    path = tmp_path / "t.csv"
+    path.write_text("id,reward\n" + "a,1\n" * 30_000 + "b,0.5\nb,0.7\n")
+    groups = load(path)
+    assert groups.graded and groups.rewards.low.tolist() == [1, 0.5]
+    path.write_text("problem_id,reward\n" + "1,1\n" * 30_000 + "001,0\n1.10,1\n1.1,0\nb,1\nNA,0\n")
+    assert counts(load(path)) == {
+        "1": (30_000, 30_000),
+        "001": (0, 1),
+        "1.10": (1, 1),
+        "1.1": (0, 1),
+        "b": (1, 1),
+        "NA": (0, 1),
+    }
+    rows = tmp_path / "t.jsonl"
+    rows.write_text('{"id": 1, "reward": true}\n' * 30_000 + '{"id": 1.5, "reward": 0.5}\n{"id": 1.5, "reward": 0.5}\n')
+    assert load(rows).rewards.low.tolist() == [1, 0.5]
+    rows.write_text('{"id": 1, "rewards": [1, 0]}\n' * 30_000 + '{"id": 2, "rewards": [0.5, 0.7]}\n')
+    assert load(rows).rewards.high.tolist() == [1, 0.7]
+    rates = [1.0] * 30_000 + [k / 64 for k in range(65)] * 10
+    rows.write_text("".join(json.dumps({"id": i, "solve_rate": r}) + "\n" for i, r in enumerate(rates)))
+    assert set(load(rows, Columns(answers=64)).n_correct.tolist()) == set(range(65))
+
+
+def test_ids_beyond_64_bits_stay_apart(tmp_path):
+    path = tmp_path / "t.jsonl"
+    big = 10**25
+    path.write_text("".join(json.dumps({"id": big + i, "reward": i % 2}) + "\n" for i in range(4) for _ in range(2)))
+    assert load(path).problems == 4
+
+
+def test_rows_of_completions_that_carry_a_rate_are_rewards(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,reward,solve_rate\na,1,0.5\na,0,0.5\nb,1,0.25\nb,1,0.25\n")
+    assert counts(load(path)) == {"a": (1, 2), "b": (2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("id,correct,total", "a,3,8"), ("task_id,n,c,k", "a,8,3,5"), ("id,num_correct,attempts", "a,3,8")],
+)
+def test_counts_under_other_names(tmp_path, header, row):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{header}\n{row}\n")
+    assert counts(load(path)) == {"a": (3, 8)}
+
+
+def test_a_score_that_looks_like_a_rate_is_asked_about(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,score\na,0.5\nb,0.25\n")
+    with pytest.raises(SourceError, match="hint: --rate score"):
+        load(path)
+    assert load(path, Columns(rate="score")).rate.tolist() == [0.5, 0.25]
+    assert load(path, Columns(reward="score")).graded
+
+
+def test_guessed_columns_that_do_not_fit_are_left_out_and_said(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,step,reward\na,step_1,1\na,,0\n")
+    groups = load(path)
+    assert counts(groups) == {"a": (1, 2)} and "'step' holds no steps" in groups.notes[-1]
+    path.write_text("id,k,n,count\na,1,2,many\n")
+    assert counts(load(path)) == {"a": (1, 2)}
+
+
+def test_paths_are_not_patterns(tmp_path):
+    for name, k in (("g[1].csv", 1), ("g1.csv", 2)):
+        (tmp_path / name).write_text(f"id,k,n\na,{k},4\n")
+    assert counts(load(tmp_path / "g[1].csv")) == {"a": (1, 4)}
+    hive = tmp_path / "id=3"
+    hive.mkdir()
+    (hive / "a.csv").write_text("id,k,n\nx,1,4\n")
+    assert counts(load(hive / "a.csv")) == {"x": (1, 4)}
+
+
+def test_strange_column_names(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("{t},{x},n\na,1,4\n")
+    assert counts(load(path, Columns(prompt_id="{t}", correct="{x}"))) == {"a": (1, 4)}
+
+
+def test_empty_lists_are_counted_as_left_out(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"prompt": "a", "rewards": []}\n{"prompt": "b", "rewards": [1, 0]}\n{"prompt": "c", "rewards": null}\n'
+    )
+    groups = load(path)
+    assert counts(groups) == {"b": (1, 2)} and groups.n_empty == 2
+    assert Groups.from_rewards(None, [[], [1, 0]]).n_empty == 1
+
+
+def test_a_broken_archive_is_one_line(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"id,k,n\na,1,4\n" * 1000)[:-20])
+    with pytest.raises(SourceError, match="a readable"):
+        load(path)
+    path.write_text("id,k,n\na,1,4\n")
+    with pytest.raises(SourceError, match="a readable"):
         load(path)
 
 
@@ -280,7 +383,7 @@ def test_a_name_with_quotes_is_a_name(tmp_path):
 
 
 BAD = {
-    "text.csv": ("id,n_correct,n\na,1,8\nb,x,8\n", r"text.csv: needs a number in column 'n_correct', got 'x' at line 3"),
+    "text.csv": ("id,n_correct,n\na,1,8\nb,x,8\n", r"text.csv: needs a number in column 'n_correct', got 'x' at data row 2"),
     "over.csv": ("id,n_correct,n\na,1,8\nb,9,8\n", r"over.csv: needs 0 <= n_correct <= n, got 9 of 8 at data row 2"),
     "negative.csv": ("id,n_correct,n\na,-1,8\n", r"got -1 of 8 at data row 1"),
     "half.csv": ("id,n_correct,n\na,1.5,8\n", r"whole numbers of answers, got 1.5 of 8 at data row 1"),
@@ -290,7 +393,6 @@ BAD = {
     "words.jsonl": ('{"id": 1, "reward": 1}\n{"id": 1, "reward": "ok"}\n', r"a number in column 'reward', got .*ok.* at data row 2"),
     "none.jsonl": ('{"id": 1, "reward": null}\n', "no scorable reward at all"),
     "noid.jsonl": ('{"id": "a", "reward": 1}\n{"id": null, "reward": 1}\n', "a value in every row of 'id', got none at data row 2"),
-    "nostep.csv": ("id,step,reward\na,1,1\na,,0\n", "a value in every row of 'step', got none at data row 2"),
     "offgrid.csv": ("id,solve_rate,n\na,0.5,8\nb,0.3,8\n", r"solve_rate to be k/n, got 0.3 of 8 at data row 2"),
     "empty.csv": ("", "rows of data, got an empty file"),
     "header.csv": ("id,k,n\n", "rows of data, got none"),

@@ -16,6 +16,7 @@ from groupsigma.groups import Groups, RewardSummary
 from groupsigma.identity import Identity, identity
 from groupsigma.law import (
     cap_risk,
+    checked_rate,
     difficulty_weight,
     draws_per_kept_group,
     expected_gain,
@@ -42,6 +43,7 @@ from groupsigma.sigma import (
     sigma,
     slope,
 )
+from groupsigma.survey import Borrowed, borrow, interval_width, problems_needed
 
 __version__ = "0.1.0"
 
@@ -56,6 +58,7 @@ __all__ = [
     "RLOO",
     "ArgumentError",
     "Audit",
+    "Borrowed",
     "Columns",
     "Dial",
     "Finding",
@@ -74,7 +77,9 @@ __all__ = [
     "advantages",
     "advantages_by_prompt",
     "audit",
+    "borrow",
     "cap_risk",
+    "checked_rate",
     "contrast",
     "difficulty_weight",
     "draws_per_kept_group",
@@ -89,6 +94,7 @@ __all__ = [
     "gradient_share",
     "group_size_law",
     "identity",
+    "interval_width",
     "is_silent",
     "limit_gain",
     "load",
@@ -99,6 +105,7 @@ __all__ = [
     "pass_at",
     "pass_at_k",
     "pass_hat_k",
+    "problems_needed",
     "region",
     "required_group_size",
     "sigma",

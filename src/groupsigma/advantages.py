@@ -1,14 +1,16 @@
 """Rewards (and prompt ids) to advantages: NumPy and torch, ragged groups, on the device.
 
-The contract, whatever the dial: silence is decided first, on the raw rewards,
-by max − min ≤ 1e-6 · max(1, |reward|); silent groups and groups of one get exact
-zeros. Unscorable answers (NaN, None, ±inf) stay out of μ and σ and get 0. All
-arithmetic is float64, in two passes; the result has the dtype and device of
-the rewards (integers and booleans: the library's default float).
+The contract: silence is decided first, on the raw rewards, by
+max − min ≤ 1e-6 · max(1, |reward|); silent groups and groups of one get exact zeros,
+unless the dial leaves rewards as they are (no centre, no power, no tilt). Unscorable
+answers (NaN, None, ±inf) stay out of μ and σ and get 0. All arithmetic is float64, in
+two passes; the result has the dtype and device of the rewards (integers and booleans:
+the library's default float).
 """
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +43,9 @@ def advantages(rewards: Any, dial: Dial = GRPO, *, atol: float = TOLERANCE) -> A
     [[0.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
     """
     expect_dial("advantages", dial)
+    _tolerance("advantages", atol)
+    if isinstance(rewards, np.ma.MaskedArray):
+        rewards = checks.floats("advantages", "rewards", rewards)
     xp = arrays.namespace(rewards)
     if xp is np:
         given = rewards if isinstance(rewards, np.ndarray) and rewards.dtype.kind in "fbiu" else None
@@ -84,6 +89,7 @@ def advantages_by_prompt(
     """
     who = "advantages_by_prompt"
     expect_dial(who, dial)
+    _tolerance(who, atol)
     if weight not in ("equal", "proportional"):
         raise ArgumentError(who, "weight 'equal' or 'proportional'", repr(weight))
     xp = arrays.namespace(rewards)
@@ -97,6 +103,7 @@ def advantages_by_prompt(
     if r.ndim != 1 or len(r) != len(prompt_ids):
         raise ArgumentError(who, "one prompt id for each reward", f"{tuple(r.shape)} rewards, {len(prompt_ids)} ids")
     if xp is np:
+        _refuse_huge(who, r)
         codes, distinct = arrays.factorize(prompt_ids)
         fold = arrays.by_code(codes, len(distinct), np)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -115,7 +122,9 @@ def _dense_numpy(rewards: Any, dial: Dial, atol: float) -> Any:
     out = np.empty(rows.shape, rewards.dtype if rewards.dtype.kind == "f" else np.float64)
     batch = _batch_spread(rows.astype(np.float64), dial, np) if dial.spread == "batch" else None
     fold = arrays.first_axis(np)
-    table = advantage_table(G, dial).T.astype(out.dtype).ravel() if dial.spread != "batch" else None
+    # The table knows 0 and 1 as different rewards, so the tolerance must too.
+    told = dial.spread != "batch" and atol < 1
+    table = advantage_table(G, dial).T.astype(out.dtype).ravel() if told else None
     step = max(1, _BLOCK // G)
     with np.errstate(divide="ignore", invalid="ignore"):
         for at in range(0, len(rows), step):
@@ -123,6 +132,7 @@ def _dense_numpy(rewards: Any, dial: Dial, atol: float) -> Any:
             if table is not None and _look_up(block, table, out[at : at + step]):
                 continue
             r = np.array(block.T, dtype=np.float64, order="C")
+            _refuse_huge("advantages", r)
             out[at : at + step] = _rule(r, dial, fold, atol, np, batch).T
     return out.reshape(rewards.shape)
 
@@ -190,12 +200,17 @@ def _rule(r: Any, dial: Dial, fold: arrays.Fold, atol: float, xp: Any, batch: An
     centred = {"mean": lambda: off, "loo": lambda: off * fold.rows(n / peers), "none": lambda: r}[dial.center]()
     if dial.power and dial.spread == "others":
         centred = centred * _others(off, fold.rows(n), fold.rows(squares), dial, xp)
-    elif dial.power:
+    if (dial.power and dial.spread != "others") or dial.tilt:
         std = xp.sqrt(squares / xp.clip(n - dial.ddof, 1, None)) if batch is None else batch
-        centred = centred * fold.rows(xp.where(mixed, std + dial.eps, 1.0) ** -dial.power)
-    if dial.tilt:
-        safe = xp.where(mixed, mean, 0.5)
-        centred = centred * fold.rows((safe / (1 - safe)) ** -dial.tilt)
+        power = 0.0 if dial.spread == "others" else -dial.power
+        if dial.tilt:
+            # Both powers at once: for pass@n each alone leaves the range of floats.
+            safe = xp.where(mixed, mean, 0.5)
+            lean = xp.log(safe / (1 - safe))
+            factor = xp.exp(power * xp.log(xp.where(mixed, std + dial.eps, 1.0)) - dial.tilt * lean)
+        else:
+            factor = xp.where(mixed, std + dial.eps, 1.0) ** power
+        centred = centred * fold.rows(factor)
     taught = live & fold.rows(mixed) if dial.compares else live
     return xp.where(taught, centred, 0.0)
 
@@ -221,6 +236,17 @@ def _batch_spread(r: Any, dial: Dial, xp: Any) -> Any:
     mean = xp.sum(xp.where(live, r, 0.0)) / xp.clip(n, 1, None)
     off = xp.where(live, r - mean, 0.0)
     return xp.sqrt(xp.sum(off * off) / xp.clip(n - dial.ddof, 1, None))
+
+
+def _refuse_huge(who: str, r: Any) -> None:
+    """Squares must stay in the range of floats."""
+    if np.nanmax(np.abs(r[np.isfinite(r)]), initial=0.0) > 1e100:
+        raise ArgumentError(who, "rewards of at most 1e100", "a larger one", hint="scale them: GRPO does not mind")
+
+
+def _tolerance(who: str, atol: Any) -> None:
+    if not isinstance(atol, Real) or not 0 <= float(atol) < np.inf:
+        raise ArgumentError(who, "atol >= 0", repr(atol))
 
 
 def _shape(who: str, shape: tuple[int, ...]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from groupsigma.errors import ArgumentError
 
 
 def namespace(x: object) -> Any:
@@ -63,23 +64,39 @@ def by_code(codes: Any, groups: int, xp: Any) -> Fold:
 
 def factorize(labels: Any) -> tuple[NDArray[np.intp], NDArray[Any]]:
     """(code of each row, label of each code): labels of any hashable kind, any order, not necessarily adjacent."""
-    array = np.asarray(labels)
-    if array.dtype.kind in "biu" and array.size:
-        low = int(array.min())
-        span = int(array.max()) - low + 1
-        if span <= 4 * array.size + 1024:
+    if not isinstance(labels, np.ndarray):
+        # Not through np.asarray, which would turn 1 and "1" into one text, and long texts into a wide table.
+        rows = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+        if not rows or set(map(type, rows)) not in ({int}, {bool}) or max(map(abs, rows)) >= 2**62:
+            return _by_dictionary(rows)
+        labels = np.array(rows)
+    if labels.dtype.kind in "iu" and labels.size:
+        low = labels.min()
+        span = int(labels.max()) - int(low) + 1
+        if span <= 4 * labels.size + 1024:
             # Dense whole numbers need no sorting: number the ones that occur.
-            shifted = array.astype(np.int64) - low
+            shifted = (labels - low).astype(np.int64)
             seen = np.zeros(span, dtype=bool)
             seen[shifted] = True
-            return (np.cumsum(seen) - 1)[shifted], (np.flatnonzero(seen) + low).astype(array.dtype)
-    if array.dtype.kind in "biufSM":
-        distinct, codes = np.unique(array, return_inverse=True)
+            return (np.cumsum(seen) - 1)[shifted], np.flatnonzero(seen).astype(labels.dtype) + low
+    if labels.dtype.kind in "biufSM":
+        distinct, codes = np.unique(labels, return_inverse=True)
         return codes.ravel(), distinct
-    # Text and objects: a dictionary, walked in C; sorting a million strings is ten times slower.
-    rows = array.tolist() if array.ndim == 1 else list(map(tuple, array.tolist()))
-    first = dict(zip(dict.fromkeys(rows), range(len(rows)), strict=False))
-    codes = np.fromiter(map(first.__getitem__, rows), np.intp, len(rows))
-    names = np.empty(len(first), dtype=object)
-    names[:] = list(first)
-    return codes, names.astype(str) if set(map(isinstance, first, repeat(str))) == {True} else names
+    return _by_dictionary(labels.tolist())
+
+
+def _by_dictionary(rows: list[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Text and objects, walked in C; sorting a million strings is ten times slower."""
+    try:
+        first = dict.fromkeys(rows)
+    except TypeError:
+        rows = [tuple(row) if isinstance(row, list) else row for row in rows]
+        try:
+            first = dict.fromkeys(rows)
+        except TypeError:
+            raise ArgumentError("prompt ids", "labels that can be compared (text, numbers, tuples)", "others") from None
+    number = dict(zip(first, range(len(first)), strict=True))
+    codes = np.fromiter(map(number.__getitem__, rows), np.intp, len(rows))
+    names = np.empty(len(number), dtype=object)
+    names[:] = list(number)
+    return codes, names

@@ -15,7 +15,14 @@ from groupsigma.checks import Floats
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, Dial, expect_dial
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
-from groupsigma.law import draws_per_kept_group, expected_gain, limit_gain, required_group_size, silent_rate
+from groupsigma.law import (
+    checked_rate,
+    draws_per_kept_group,
+    expected_gain,
+    limit_gain,
+    required_group_size,
+    silent_rate,
+)
 from groupsigma.mixture import Mixture, mixture
 from groupsigma.presets import name_of
 from groupsigma.splits import Split
@@ -36,6 +43,9 @@ BANDS: tuple[tuple[str, float, float, bool, bool], ...] = (
 
 #: Group sizes an audit always shows beside the asked one.
 SIZES = (4, 8, 16, 32, 64)
+
+#: Larger groups than this nobody draws, and the sums over k would take minutes.
+_MOST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,12 @@ class Audit:
             unscored_problems: problems without any scorable answer.
         answers_per_problem: (least, mean, most), zeros where only rates are known.
         logged, unbiased, estimated, plugin: how groups divide, four ways to know; None where one cannot.
+        checked: with a checker that errs as stated; None for an exact one.
         sizes: the best of them at a few group sizes; empty for graded rewards.
         bands: by k/n as logged; what fresh groups bring is by each problem's posterior.
         fidelity: the expected update at G over its large-G limit under the dial, all problems.
-        required_group_size: smallest G with GRPO fidelity ≥ .95 for 90 % of the problems solved sometimes.
+        required_group_size: smallest G with GRPO fidelity ≥ .95 for 90 % of the problems solved sometimes as
+            logged; required_is_least: it is that of the hardest rate n answers can show, so at least this.
         never, always: shares of problems as logged; not statements about p.
         silent_of_the_rest: silent share at G among the problems logged as solved sometimes.
         draws_per_kept_group: dynamic sampling's cost, groups drawn one by one; None if it never ends.
@@ -87,6 +99,7 @@ class Audit:
     unbiased: Split | None
     estimated: Split | None
     plugin: Split | None
+    checked: Split | None
     sizes: tuple[Split, ...]
     bands: tuple[Band, ...]
     never: float | None
@@ -94,6 +107,7 @@ class Audit:
     silent_of_the_rest: float | None
     fidelity: float | None
     required_group_size: int | None
+    required_is_least: bool
     draws_per_kept_group: float | None
     mean_reward: float
     strain: float | None
@@ -120,6 +134,7 @@ class Audit:
             "mixed": best.mixed.value,
             "silent_low": best.silent.low,
             "silent_high": best.silent.high,
+            "silent_checked": self.checked.silent.value if self.checked else None,
             "silent_plugin": self.plugin.silent.value if self.plugin else None,
             "silent_logged": self.logged.silent.value if self.logged else None,
             "never": self.never,
@@ -138,7 +153,15 @@ class Audit:
         return {"schema": SCHEMA, **asdict(self)}
 
 
-def audit(groups: Groups, *, group_size: int = 8, dial: Dial = GRPO) -> Audit:
+def audit(
+    groups: Groups,
+    *,
+    group_size: int = 8,
+    dial: Dial = GRPO,
+    dial_name: str = "",
+    false_positive: float = 0.0,
+    false_negative: float = 0.0,
+) -> Audit:
     """Where these problems teach at G = group_size under a dial, and where they cannot.
 
     Counts k of n ≥ G give unbiased numbers with an interval over problems. For larger G the spread of
@@ -150,6 +173,9 @@ def audit(groups: Groups, *, group_size: int = 8, dial: Dial = GRPO) -> Audit:
         groups: any kind of evidence; equal rows are computed once.
         group_size: G, whole, ≥ 1.
         dial: whose expected gain and fidelity are reported; spread="batch" is refused.
+        dial_name: what to call it; by default its first name in DIALS, else its formula.
+        false_positive, false_negative: error rates of the checker the run will use, if these data are
+            of an exact one; reported as a split of its own (`checked`).
 
     >>> from groupsigma.readers import load
     >>> round(audit(load("bigmath"), group_size=8).best.silent.value, 4)
@@ -164,25 +190,27 @@ def audit(groups: Groups, *, group_size: int = 8, dial: Dial = GRPO) -> Audit:
     if size.ndim:
         raise ArgumentError("audit", "one group size", f"{size.size} of them")
     G = int(size)
+    if G > _MOST:
+        raise ArgumentError("audit", f"a group size of at most {_MOST:,}", f"{G:,}")
     tally = groups.tally()
     weight = tally.count / tally.count.sum()
     n = tally.n_rollouts
     common: dict[str, Any] = dict(
         source=groups.source,
         group_size=G,
-        dial=name_of(dial),
+        dial=dial_name or name_of(dial),
         formula=dial.formula,
         problems=groups.problems,
         answers=groups.answers,
         unscorable=groups.n_unscorable,
         unscored_problems=groups.n_empty,
         answers_per_problem=(int(n.min()), float(weight @ n), int(n.max())),
-        logged=splits.logged(tally),
+        logged=splits.logged(groups if splits.has_visits(groups) else tally),
     )
     if groups.rewards is not None:
         return _graded(groups, common)
     spread = mixture(tally) if tally.n_correct is not None else None
-    unbiased = splits.unbiased(tally, G)
+    unbiased = splits.unbiased(groups if splits.has_visits(groups) else tally, G)
     # The interval costs three linear programmes, so it is computed where it is the one shown.
     where = region(groups) if spread is not None and not splits.speaks_for_all(unbiased) else None
     estimated = None if spread is None else splits.estimated(spread, G, where)
@@ -191,18 +219,21 @@ def audit(groups: Groups, *, group_size: int = 8, dial: Dial = GRPO) -> Audit:
     inside = (p > 0) & (p < 1)
     silent = belief.of(silent_rate, G)
     limit = float(weight @ belief.of(limit_gain, dial))
+    need = _required(p[inside], tally.count[inside])
     found = Audit(
         **common,
         unbiased=unbiased,
         estimated=estimated,
         plugin=splits.plug_in(tally, G),
+        checked=_checked(tally, spread, G, false_positive, false_negative),
         sizes=tuple(_best_at(tally, spread, g) for g in sorted({*SIZES, G})),
-        bands=_bands(tally, belief, G, dial),
+        bands=_bands(tally, belief, G, dial, dial_name or name_of(dial)),
         never=float(weight[p == 0].sum()),
         always=float(weight[p == 1].sum()),
         silent_of_the_rest=_ratio(float((weight * silent)[inside].sum()), float(weight[inside].sum())),
         fidelity=_ratio(float(weight @ belief.of(expected_gain, G, dial)), limit),
-        required_group_size=_required(p[inside], tally.count[inside]),
+        required_group_size=need,
+        required_is_least=bool(need and tally.n_correct is not None and need >= required_group_size(1 / n.max())),
         draws_per_kept_group=None,
         mean_reward=float(weight @ p),
         strain=where.strain if where is not None else None,
@@ -234,12 +265,27 @@ def _best_at(tally: Groups, spread: Mixture | None, G: int) -> Split:
     return splits.plug_in(tally, G) if spread is None else splits.estimated(spread, G)
 
 
-def _bands(tally: Groups, belief: _Belief, G: int, dial: Dial) -> tuple[Band, ...]:
+def _checked(tally: Groups, spread: Mixture | None, G: int, passed: float, refused: float) -> Split | None:
+    if not passed and not refused:
+        return None
+    if spread is not None:
+        return splits.estimated(spread.checked(passed, refused), G)
+    seen = Groups(
+        tally.prompt_ids,
+        None,
+        tally.n_rollouts,
+        count=tally.count,
+        rate=checked_rate(tally.solve_rate, passed, refused),
+    )
+    return splits.plug_in(seen, G)
+
+
+def _bands(tally: Groups, belief: _Belief, G: int, dial: Dial, dial_name: str) -> tuple[Band, ...]:
     p = tally.solve_rate
     weight = tally.count / tally.count.sum()
     rules = {"grpo": GRPO, "dr-grpo": DR_GRPO}
     if dial not in (*rules.values(), DAPO):
-        rules[name_of(dial)] = dial
+        rules[dial_name] = dial
     mass = {name: weight * belief.of(expected_gain, G, rule) for name, rule in rules.items()}
     realised, limit = weight * belief.of(expected_gain, G, dial), weight * belief.of(limit_gain, dial)
     silent = weight * belief.of(silent_rate, G)
@@ -265,12 +311,13 @@ def _bands(tally: Groups, belief: _Belief, G: int, dial: Dial) -> tuple[Band, ..
 
 def _graded(groups: Groups, common: dict[str, Any]) -> Audit:
     assert groups.rewards is not None
-    unknown = "unbiased estimated plugin never always silent_of_the_rest fidelity required_group_size strain"
+    unknown = "unbiased estimated plugin checked never always silent_of_the_rest fidelity required_group_size strain"
     nothing: dict[str, Any] = dict.fromkeys(unknown.split())
     common["logged"] = splits.logged(groups)
     found = Audit(
         **common,
         **nothing,
+        required_is_least=False,
         sizes=(),
         bands=(),
         draws_per_kept_group=None,
@@ -314,9 +361,11 @@ def _required(p: Floats, count: Any, share: float = 0.9) -> int | None:
     if not len(p):
         return None
     sizes = required_group_size(p)
+    sizes = np.where(sizes < 0, np.iinfo(np.int64).max, sizes)
     order = np.argsort(sizes)
     reached = np.cumsum(count[order]) >= share * count.sum() * (1 - 1e-12)
-    return int(sizes[order][np.argmax(reached)])
+    found = int(sizes[order][np.argmax(reached)])
+    return found if found < np.iinfo(np.int64).max else None
 
 
 def _ratio(part: float, whole: float) -> float | None:

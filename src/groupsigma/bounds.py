@@ -142,7 +142,8 @@ def expected_gain_interval(groups: Groups, G: int, dial: Dial = GRPO, level: flo
 def _cells(groups: Groups) -> tuple[Floats, Floats, Floats, Floats]:
     """k, n, share of the problems with that n that have k right, and how many independent problems these are."""
     codes, ids = arrays.factorize(groups.prompt_ids)
-    if len(ids) == len(codes):
+    if len(ids) == len(codes) or (groups.count != 1).any():
+        # Every row is a problem, or stands for several of its own.
         tally = groups.tally()
         assert tally.n_correct is not None
         n, k, count = tally.n_rollouts, tally.n_correct, tally.count.astype(np.float64)

@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 def floats(who: str, name: str, value: ArrayLike) -> Floats:
     """`value` as float64; None becomes NaN, text is refused."""
     try:
-        given = np.asarray(value)
+        given = value.filled(np.nan) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
         if given.dtype.kind in "cSUmM":
             raise TypeError
         return given.astype(np.float64, copy=False)

@@ -106,6 +106,12 @@ def audit(
     count: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column of how many problems a row stands for.")
     ] = None,
+    false_positive: Annotated[
+        float, typer.Option(metavar="F", help="Your checker passes this share of wrong answers; the data's is exact.")
+    ] = 0.0,
+    false_negative: Annotated[
+        float, typer.Option(metavar="F", help="Your checker refuses this share of right answers.")
+    ] = 0.0,
     right_from: Annotated[float | None, typer.Option(metavar="X", help="Rewards of at least this are right.")] = None,
 ) -> None:
     """Where a set of problems teaches at a group size, and where it cannot."""
@@ -118,7 +124,10 @@ def audit(
     tests = [_parse_test(text) for text in fail_on or ()]
     rule = find_dial(dial)
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
-    result = run(load(source, columns), group_size=group_size, dial=rule)
+    options: dict[str, Any] = dict(
+        group_size=group_size, dial=rule, dial_name=dial, false_positive=false_positive, false_negative=false_negative
+    )
+    result = run(load(source, columns), **options)
     metrics = result.metrics()
     for name, _, _ in tests:
         if name not in metrics:
@@ -177,6 +186,8 @@ def reproduce(
 
         print_screen(claims_screen(results))
     if check:
+        if skipped := sum(r.verdict == "skipped" for r in results):
+            typer.echo(f"{skipped} claims skipped: set GROUPSIGMA_DATA to the folder of published series", err=True)
         _fail_if([f"{r.name} fails" for r in results if r.verdict == "fails"])
 
 
@@ -186,6 +197,8 @@ def _parse_group(text: str) -> tuple[list[float], int | None]:
 
     if match := re.fullmatch(r"\s*(-?[\d.]+)\s*/\s*(-?[\d.]+)\s*", text):
         right, size = checks.counts("show", _number(match[1]), _number(match[2]))
+        if size > 100_000:
+            raise ArgumentError("show", "a group of at most 100,000", f"{size}")
         k, G = int(right), int(size)
         return [1.0] * k + [0.0] * (G - k), k
     words = {"true": 1.0, "false": 0.0, "none": float("nan"), "null": float("nan")}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal, get_args
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 from groupsigma.errors import ArgumentError
 
@@ -31,8 +32,9 @@ class Dial:
         eps: added to s before dividing; not scale-free.
         keep: "all" groups, or only the "mixed" ones (DAPO: silent groups are replaced).
 
-    Silent groups (all rewards equal) have advantage 0 under every dial that
-    divides or centres. Raises ArgumentError on a field out of range.
+    Silent groups (all rewards equal) have advantage 0 under every dial that divides or
+    centres; only center="none" with power = tilt = 0 leaves rewards as they are.
+    Raises ArgumentError on a field out of range.
 
     >>> Dial()
     Dial: (R − μ) / σ
@@ -56,7 +58,7 @@ class Dial:
         for name in ("power", "tilt"):
             if not _is_number(getattr(self, name)):
                 raise ArgumentError("Dial", f"{name} to be a finite number", repr(getattr(self, name)))
-        if self.ddof not in (0, 1) or isinstance(self.ddof, bool):
+        if not isinstance(self.ddof, int) or isinstance(self.ddof, bool) or self.ddof not in (0, 1):
             raise ArgumentError("Dial", "ddof 0 or 1", repr(self.ddof))
         if not _is_number(self.eps) or self.eps < 0:
             raise ArgumentError("Dial", "eps >= 0", repr(self.eps))
@@ -99,19 +101,19 @@ def expect_dial(who: str, dial: object) -> None:
         raise ArgumentError(who, "a Dial", repr(dial)[:60], hint=hint)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))
 
 
-def pass_at(n: int) -> Dial:
+def pass_at(n: Any) -> Dial:
     """The dial whose large-G objective is pass@n, (1 − (1−p)ⁿ)/n: exponents (0, 1−n).
 
     >>> pass_at(1) == DR_GRPO
     True
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ArgumentError("pass_at", "n to be a whole number of at least 1", repr(n))
-    return Dial(power=float(1 - n), tilt=(n - 1) / 2)
+    return Dial(power=1.0 - int(n), tilt=(int(n) - 1) / 2)
 
 
 GRPO = Dial()

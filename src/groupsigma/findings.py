@@ -106,11 +106,12 @@ def _group_size(audit: Audit) -> Finding | None:
     evidence = on_hard or "no problem was solved less than 10% of the time but sometimes"
     if need is None:
         remedy = "no problem was solved sometimes as logged: more answers a problem would tell which can be"
-    elif need <= G:
+    elif need <= G and not audit.required_is_least:
         remedy = f"enough: from G = {need} on, 90% of the problems solved sometimes reach 95% under GRPO"
     else:
+        least = f"{need} or more" if audit.required_is_least else str(need)
         remedy = (
-            f"from G = {need} on, 90% of the problems solved sometimes reach 95% under GRPO; "
+            f"from G = {least} on, 90% of the problems solved sometimes reach 95% under GRPO; "
             "this is closeness to the limit objective, not learning per answer"
         )
     return Finding(title, evidence, remedy)

@@ -120,6 +120,8 @@ class Groups:
             labels = np.arange(len(sizes)) if prompt_ids is None else np.asarray(prompt_ids)
             if len(labels) != len(sizes):
                 raise ArgumentError(who, "one prompt id for each row", f"{len(labels)} ids, {len(sizes)} rows")
+            if step is not None and len(step) != len(sizes):
+                raise ArgumentError(who, "one step for each row", f"{len(step)} steps, {len(sizes)} rows")
             prompt_ids = np.repeat(labels, sizes)
             step = None if step is None else np.repeat(np.asarray(step), sizes)
         if prompt_ids is None or len(prompt_ids) != len(flat):
@@ -146,7 +148,7 @@ class Groups:
             n_rollouts=n[full],
             step=None if steps is None else steps[full],
             n_unscorable=int((~live).sum()),
-            n_empty=int((~full).sum()),
+            n_empty=int((~full).sum()) + (0 if sizes is None else int((sizes == 0).sum())),
         )
         if binary:
             return cls(n_correct=np.rint(mean * n).astype(np.int64)[full], **kept)

@@ -12,7 +12,8 @@ from groupsigma.advantages import advantages
 from groupsigma.checks import Floats
 from groupsigma.dial import GRPO, Dial, expect_dial
 from groupsigma.errors import ArgumentError
-from groupsigma.sigma import slope
+from groupsigma.sigma import gain as binary_gain
+from groupsigma.sigma import is_silent, slope
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,22 @@ def identity(scores: ArrayLike, rewards: ArrayLike, dial: Dial = GRPO) -> Identi
         raise ArgumentError("identity", "0/1 rewards for a leave-one-out spread", "graded rewards")
     weights = advantages(r, dial)
     update = np.tensordot(weights, s, 1) / len(r)
-    # A_i = Ā + c (R_i − μ) for every rule that scales a whole group by one number, and for
-    # every rule at all on 0/1 rewards; so the part along R − μ is c σ² β.
-    centred = r - r.mean()
-    squares = centred @ centred
-    scale = float(weights @ centred / squares) if direction.any() or squares else 0.0
-    gain = scale * float(squares) / len(r)
+    gain = _gain(r, dial)
     remainder = weights.mean() * s.mean(0)
     if dial.compares and abs(weights.sum()) <= 1e-12 * np.abs(weights).sum():
         remainder = np.zeros_like(update)
     off = float(np.abs(update - gain * direction - remainder).max(initial=0.0))
     size = float(np.abs(update).max(initial=0.0))
     return Identity(update, gain, direction, remainder, off / size if size else off)
+
+
+def _gain(r: Floats, dial: Dial) -> float:
+    """The scalar in front of the direction by its closed form, not from the advantages it is held against."""
+    if np.isin(r, (0.0, 1.0)).all():
+        return float(binary_gain(r.sum(), len(r), dial))
+    if is_silent(r):
+        return 0.0
+    mu, G = r.mean(), len(r)
+    std = float(r.std(ddof=dial.ddof)) + dial.eps
+    scale = std**-dial.power * (mu / (1 - mu)) ** -dial.tilt if dial.tilt else std**-dial.power
+    return float(r.var() * scale * (G / (G - 1) if dial.center == "loo" else 1.0))

@@ -21,6 +21,9 @@ from groupsigma.errors import ArgumentError
 from groupsigma.expect import binomial_mean
 from groupsigma.sigma import contrast_advantage
 
+#: Group sizes beyond this are reported as none.
+_FARTHEST = 1e12
+
 
 def silent_rate(p: ArrayLike, G: ArrayLike) -> Floats:
     """P(all G answers agree) = p^G + (1−p)^G.
@@ -82,7 +85,7 @@ def fidelity(p: ArrayLike, G: ArrayLike, dial: Dial = GRPO) -> Floats:
     p_, size = _both("fidelity", p, G)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = _finite_weight(p_, size, dial) / difficulty_weight(p_, dial)
-    return np.where((p_ > 0) & (p_ < 1), ratio, 0.0)
+    return np.where((p_ > 0) & (p_ < 1) & np.isfinite(ratio), ratio, 0.0)
 
 
 def group_size_law(p: ArrayLike, fidelity: float = 0.95) -> Floats:
@@ -104,12 +107,12 @@ def group_size_law(p: ArrayLike, fidelity: float = 0.95) -> Floats:
 
 
 def required_group_size(p: ArrayLike, fidelity: float = 0.95) -> Ints:
-    """The smallest G with φ(G, p) ≥ fidelity, exact; −1 at p ∈ {0, 1}, where no G is enough.
+    """The smallest G with φ(G, p) ≥ fidelity, exact; −1 where no G is enough (p ∈ {0, 1}) or none below 10¹².
 
     φ rises with G (σ is concave in the group mean, and means of growing groups
     are a reverse martingale), so a bracket and a secant in 1/G find it.
 
-    Args: p in [0, 1], any shape; fidelity strictly between 0 and 1.
+    Args: p in [0, 1], any shape; fidelity strictly between 0 and 1 − 1e-9, which float64 can tell apart.
     Returns: int64, ≥ 2 inside.
     Source: arXiv 2607.00152, Table 2 (exact entries).
 
@@ -118,6 +121,8 @@ def required_group_size(p: ArrayLike, fidelity: float = 0.95) -> Ints:
     """
     p_ = checks.probabilities("required_group_size", p)
     target = checks.fraction("required_group_size", "fidelity", fidelity)
+    if target > 1 - 1e-9:
+        raise ArgumentError("required_group_size", "fidelity of at most 1 - 1e-9", f"{target!r}")
     distinct, inverse = np.unique(np.minimum(p_, 1 - p_).ravel(), return_inverse=True)
     out = np.full(len(distinct), -1, dtype=np.int64)
     inside = distinct > 0
@@ -126,36 +131,41 @@ def required_group_size(p: ArrayLike, fidelity: float = 0.95) -> Ints:
 
 
 def _smallest_group(p: Floats, target: float) -> Ints:
-    """Bracketing search on φ; lo always falls short, hi always suffices."""
+    """Bracketing search on φ; lo always falls short, hi always suffices; −1 beyond _FARTHEST."""
 
     def phi(i: Ints, G: Ints) -> Floats:
-        return _finite_weight(p[i], G, GRPO) * np.sqrt(p[i] * (1 - p[i]))
+        return _finite_weight(p[i], G, GRPO) / difficulty_weight(p[i])
 
-    if len(p) == 0:
-        return np.empty(0, dtype=np.int64)
+    out = np.full(len(p), -1, dtype=np.int64)
+    active = np.flatnonzero(group_size_law(p, target) < _FARTHEST)
     lo, miss_lo = np.ones(len(p), dtype=np.int64), np.ones(len(p))
-    guess = np.maximum(2, np.ceil(group_size_law(p, target))).astype(np.int64)
-    hi = np.full(len(p), -1, dtype=np.int64)
-    miss_hi = np.zeros(len(p))
+    hi, miss_hi = np.full(len(p), -1, dtype=np.int64), np.zeros(len(p))
+    guess = np.full(len(p), 2, dtype=np.int64)
+    guess[active] = np.maximum(2, np.ceil(group_size_law(p[active], target))).astype(np.int64)
     short = 1 - target
-    active = np.arange(len(p))
     while len(active):
         G = guess[active]
-        miss = 1 - phi(active, G)
-        enough = miss <= short
+        reached = phi(active, G)
+        enough = reached >= target
         above, below = active[enough], active[~enough]
-        hi[above], miss_hi[above] = G[enough], miss[enough]
-        lo[below], miss_lo[below] = G[~enough], miss[~enough]
-        active = active[(hi[active] < 0) | (hi[active] - lo[active] > 1)]
+        hi[above], miss_hi[above] = G[enough], 1 - reached[enough]
+        lo[below], miss_lo[below] = G[~enough], 1 - reached[~enough]
+        done = (hi[active] >= 0) & (hi[active] - lo[active] <= 1)
+        out[active[done]] = hi[active[done]]
+        active = active[~done & (lo[active] < 4 * _FARTHEST)]
         open_, a = hi[active] < 0, active
-        # 1 − φ is nearly A/G: extrapolate by the ratio while open, interpolate in 1/G inside.
-        step = np.ceil(lo[a] * np.where(open_, miss_lo[a], short) / short) + 1
+        # 1 − φ is nearly A/G: extrapolate by the ratio while open, interpolate in 1/G inside,
+        # and halve every time that this leaves most of the bracket standing.
+        step = np.ceil(lo[a] * np.where(open_, np.maximum(miss_lo[a], short), short) / short) + 1
         x_lo, x_hi = 1 / lo[a], 1 / np.where(open_, 2 * lo[a], hi[a])
         slope_ = (miss_lo[a] - miss_hi[a]) / (x_lo - x_hi)
-        inner = np.ceil(1 / np.clip(x_hi + (short - miss_hi[a]) / slope_, x_hi, x_lo))
-        inner = np.clip(inner, lo[a] + 1, np.maximum(hi[a] - 1, lo[a] + 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inner = 1 / np.clip(x_hi + (short - miss_hi[a]) / slope_, x_hi, x_lo)
+        middle = (lo[a] + np.where(open_, lo[a], hi[a])) // 2
+        stuck = ~np.isfinite(inner) | (np.abs(inner - guess[a]) < 1e-3 * (hi[a] - lo[a]))
+        inner = np.clip(np.where(stuck, middle, np.ceil(inner)), lo[a] + 1, np.maximum(hi[a] - 1, lo[a] + 1))
         guess[a] = np.where(open_, np.maximum(step, lo[a] + 1), inner).astype(np.int64)
-    return hi
+    return out
 
 
 def difficulty_weight(p: ArrayLike, dial: Dial = GRPO, G: int | None = None) -> Floats:
@@ -180,8 +190,8 @@ def difficulty_weight(p: ArrayLike, dial: Dial = GRPO, G: int | None = None) -> 
 def objective(p: ArrayLike, dial: Dial = GRPO, G: int | None = None) -> Floats:
     """What the dial ascends: an antiderivative of `difficulty_weight`, as a function of p.
 
-    G=None, the limit: ∫ t^−a (1−t)^−b dt from 0 where a < 1, else up to 1 where b < 1
-    (MaxRL: log p), else from ½ (logit: log p/(1−p)). GRPO 2 arcsin √p, Dr. GRPO p,
+    G=None, the limit: ∫ t^−a (1−t)^−b dt from 0 where that converges; else p^(1−a)/(1−a) for b = 0
+    (MaxRL: log p), log p/(1−p) for logit, and from ½ otherwise. GRPO 2 arcsin √p, Dr. GRPO p,
     pass@n (1 − (1−p)ⁿ)/n. With G: from 0, exact, a mean over Binomial(G−1, p).
 
     Returns: float64; ±inf where the limit diverges.
@@ -228,8 +238,11 @@ def limit_gain(p: ArrayLike, dial: Dial = GRPO) -> Floats:
     0.5
     """
     p_ = checks.probabilities("limit_gain", p)
-    with np.errstate(invalid="ignore"):
-        return np.where((p_ > 0) & (p_ < 1), p_ * (1 - p_) * difficulty_weight(p_, dial), 0.0)
+    _refuse_batch("limit_gain", dial)
+    a, b = dial.exponents
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = p_ ** (1 - a) * (1 - p_) ** (1 - b) if dial.eps == 0 else p_ * (1 - p_) * _limit_scale(p_, dial)
+    return np.where((p_ > 0) & (p_ < 1), inside, 0.0)
 
 
 def draws_per_kept_group(silent: ArrayLike) -> Floats:
@@ -261,9 +274,25 @@ def cap_risk(silent: ArrayLike, batch: int, cap: float) -> Floats:
     factor = checks.finite("cap_risk", "cap", cap)
     if factor.ndim or factor < 1:
         raise ArgumentError("cap_risk", "cap to be a number of at least 1", repr(cap))
-    draws = np.asarray(int(float(factor) * wanted))
+    draws = np.asarray(int(float(factor) * wanted * (1 + 1e-12)))
     # Fewer than `wanted` mixed groups among all draws.
-    return binomial_mean(1 - share, draws, lambda mixed, _: np.where(mixed < wanted, 1.0, 0.0))
+    return np.clip(binomial_mean(1 - share, draws, lambda mixed, _: np.where(mixed < wanted, 1.0, 0.0)), 0.0, 1.0)
+
+
+def checked_rate(p: ArrayLike, false_positive: float = 0.0, false_negative: float = 0.0) -> Floats:
+    """The solve rate that a checker which errs reports: p' = f₊ + (1 − f₊ − f₋) p.
+
+    Silence, gain, fidelity and required G in a run with that checker follow from p', not from p.
+
+    Args: p in [0, 1]; false_positive f₊: wrong answers passed, false_negative f₋: right ones refused, in [0, 1].
+
+    >>> checked_rate([0.0, 0.5, 1.0], 0.02, 0.1).round(3).tolist()
+    [0.02, 0.46, 0.9]
+    """
+    p_ = checks.probabilities("checked_rate", p)
+    passed = checks.probabilities("checked_rate", false_positive, "false_positive")
+    refused = checks.probabilities("checked_rate", false_negative, "false_negative")
+    return passed + (1 - passed - refused) * p_
 
 
 def _finite_weight(p: Floats, G: Ints, dial: Dial) -> Floats:
@@ -288,22 +317,21 @@ def _limit_scale(p: Floats, dial: Dial) -> Floats:
 
 
 def _limit_objective(p: Floats, dial: Dial) -> Floats:
-    from scipy.integrate import tanhsinh
-    from scipy.special import hyp2f1, logit
-
     a, b = dial.exponents
-    if dial.eps == 0:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if a < 1:
-                return p ** (1 - a) / (1 - a) * hyp2f1(1 - a, b, 2 - a, p)
-            if b < 1 and a == 1 and b == 0:
-                return np.log(p)
-            if b < 1:
-                q = 1 - p
-                return -(q ** (1 - b)) / (1 - b) * hyp2f1(1 - b, a, 2 - b, q)
-            if a == b == 1:
-                return logit(p)
-    start = 0.0 if a < 1 or dial.eps else 0.5
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if dial.eps == 0 and a == 0 and b != 1:
+            return -np.expm1((1 - b) * np.log1p(-p)) / (1 - b)
+        if dial.eps == 0 and b == 0:
+            return np.log(p) if a == 1 else p ** (1 - a) / (1 - a)
+        if dial.eps == 0 and a == b == 1:
+            return np.log(p) - np.log1p(-p)
+    if dial.eps == 0 and a < 1 and b < 1:
+        from scipy.special import beta, betainc
+
+        return betainc(1 - a, 1 - b, p) * beta(1 - a, 1 - b)
+    from scipy.integrate import tanhsinh
+
+    start = 0.0 if (a if dial.eps == 0 else dial.tilt) < 1 else 0.5
     return tanhsinh(lambda t: _limit_scale(t, dial), np.full_like(p, start), p, rtol=1e-12).integral
 
 

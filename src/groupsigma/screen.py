@@ -35,7 +35,8 @@ def show(parts: Iterable[RenderableType]) -> None:
         console.width = max(_LEAST, console.width)
         console.print(Group(*parts))
         return
-    width = max(_LEAST, int(os.environ.get("COLUMNS", WIDTH)))
+    asked = os.environ.get("COLUMNS", "")
+    width = max(_LEAST, int(asked) if asked.isdecimal() else WIDTH)
     console = Console(file=io.StringIO(), width=width, highlight=False)
     with console.capture() as capture:
         console.print(Group(*parts))
@@ -82,6 +83,9 @@ def _groups_table(audit: Audit) -> Table:
         cells = [split.all_wrong, split.all_right, *partial, split.mixed, split.silent]
         name = _name(split, exact=audit.logged is None)
         table.add_row(name, *(f"{c.value:.1%}" for c in cells), _interval(split.silent))
+    if audit.checked is not None:
+        shares = (audit.checked.all_wrong, audit.checked.all_right, audit.checked.mixed, audit.checked.silent)
+        table.add_row(f"G = {audit.group_size}, checker that errs", *(f"{c.value:.1%}" for c in shares), "")
     return table
 
 

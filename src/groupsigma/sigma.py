@@ -64,7 +64,10 @@ def advantage_table(G: int, dial: Dial = GRPO) -> Floats:
     >>> advantage_table(2).tolist()
     [[0.0, -1.0, 0.0], [0.0, 1.0, 0.0]]
     """
-    size = int(checks.group_sizes("advantage_table", G))
+    size_ = checks.group_sizes("advantage_table", G)
+    if size_.ndim:
+        raise ArgumentError("advantage_table", "one G", f"{size_.size} of them")
+    size = int(size_)
     right, wrong = right_wrong(np.arange(size + 1.0), np.array(float(size)), dial)
     return np.stack([wrong, right])
 
@@ -125,16 +128,18 @@ def right_wrong(k: Floats, G: Floats, dial: Dial) -> tuple[Floats, Floats]:
         "loo": ((G - k) / (G - 1), -k / (G - 1)),
         "none": (np.ones_like(G), np.zeros_like(G)),
     }[dial.center]
-    if dial.power:
-        if dial.spread == "group":
-            factor = (np.sqrt(k * (G - k) / (G - dial.ddof) / G) + dial.eps) ** -dial.power
-            plus, minus = plus * factor, minus * factor
+    if dial.spread == "group":
+        std = np.sqrt(k * (G - k) / (G - dial.ddof) / G) + dial.eps
+        if dial.tilt:
+            # Both powers at once: for pass@n each alone leaves the range of floats.
+            factor = np.exp(-dial.power * np.log(std) - dial.tilt * (np.log(k) - np.log(G - k)))
         else:
-            plus = plus * _others_factor(k - 1, G - 1, dial)
-            minus = minus * _others_factor(k, G - 1, dial)
-    if dial.tilt:
+            factor = std**-dial.power
+        plus, minus = plus * factor, minus * factor
+    else:
         lean = (k / (G - k)) ** -dial.tilt
-        plus, minus = plus * lean, minus * lean
+        plus = plus * _others_factor(k - 1, G - 1, dial) * lean
+        minus = minus * _others_factor(k, G - 1, dial) * lean
     silent_right = 0.0 if dial.compares else 1.0
     return np.where(mixed, plus, silent_right), np.where(mixed, minus, 0.0)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from groupsigma import arrays
 from groupsigma.bounds import Region
 from groupsigma.checks import Floats, Ints
 from groupsigma.estimate import pass_hat_k
@@ -49,6 +50,14 @@ class Split:
     problems: float = 1.0
 
 
+def has_visits(groups: Groups) -> bool:
+    """Whether prompts occur in several rows, each row one visit."""
+    if groups.rewards is not None or (groups.count != 1).any():
+        return False
+    codes, ids = arrays.factorize(groups.prompt_ids)
+    return len(ids) < len(codes)
+
+
 def logged(groups: Groups) -> Split | None:
     """Each problem's answers as one group; None for bare rates."""
     if groups.rewards is not None:
@@ -58,7 +67,7 @@ def logged(groups: Groups) -> Split | None:
     if groups.n_correct is None:
         return None
     k, n = groups.n_correct, groups.n_rollouts
-    return _over_problems("logged", None, k == n, k == 0, np.zeros(len(k)), groups.count)
+    return _over_problems("logged", None, k == n, k == 0, np.zeros(len(k)), groups.count, ids=groups.prompt_ids)
 
 
 def plug_in(tally: Groups, G: int) -> Split:
@@ -76,7 +85,8 @@ def unbiased(tally: Groups, G: int) -> Split | None:
     k, n, count = tally.n_correct[enough], tally.n_rollouts[enough], tally.count[enough]
     coverage = float(count.sum() / tally.count.sum())
     right, wrong = pass_hat_k(k, n, G), pass_hat_k(n - k, n, G)
-    return _over_problems("unbiased", G, right, wrong, np.zeros(len(k)), count, coverage)
+    ids = tally.prompt_ids[enough]
+    return _over_problems("unbiased", G, right, wrong, np.zeros(len(k)), count, coverage, ids)
 
 
 def estimated(spread: Mixture, G: int, where: Region | None = None) -> Split:
@@ -102,11 +112,25 @@ def _exact(method: Method, G: int, right: float, wrong: float) -> Split:
 
 
 def _over_problems(
-    method: Method, G: int | None, right: Floats, wrong: Floats, partial: Floats, count: Ints, coverage: float = 1.0
+    method: Method,
+    G: int | None,
+    right: Floats,
+    wrong: Floats,
+    partial: Floats,
+    count: Ints,
+    coverage: float = 1.0,
+    ids: Any = None,
 ) -> Split:
-    """Averages over problems, each row standing for `count` of them, with intervals over problems."""
-    problems = int(count.sum())
-    weight = count / problems
+    """Averages over problems, each row standing for `count` of them, with intervals over prompts.
+
+    Rows with the same id are visits of one prompt: they stray together, so their deviations are
+    added up before they are squared.
+    """
+    weight = count / count.sum()
+    codes, problems = np.arange(len(count)), int(count.sum())
+    if ids is not None and (count == 1).all():
+        codes, labels = arrays.factorize(ids)
+        problems = len(labels)
 
     def share(x: Floats) -> Share:
         value = float(weight @ x)
@@ -114,7 +138,11 @@ def _over_problems(
         if problems < 2:
             return Share(value)
         if expected >= 10:
-            error = _Z * float(np.sqrt(weight @ (x - value) ** 2 / (problems - 1)))
+            variance = float(weight @ (x - value) ** 2) / (problems - 1)
+            if problems < len(count):
+                strayed = np.bincount(codes, weight * (x - value))
+                variance = float(strayed @ strayed) * problems / (problems - 1)
+            error = _Z * float(np.sqrt(variance))
             return Share(value, max(0.0, value - error), min(1.0, value + error))
         # Near 0 or 1 the normal interval collapses; Wilson's for a yes-or-no of the same mean does not.
         middle = (value + _Z**2 / (2 * problems)) / (1 + _Z**2 / problems)

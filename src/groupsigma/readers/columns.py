@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Literal
@@ -14,8 +14,11 @@ Kind = Literal["counts", "rates", "rewards"]
 #: Names seen in data sets and logs, most telling first; compared in lower case.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "rate": ("llama8b_solve_rate", "solve_rate", "pass_rate", "success_rate", "mean_reward", "avg_reward", "p"),
-    "correct": ("n_correct", "num_correct", "correct_count", "n_right", "successes", "numerator", "k", "c"),
-    "answers": ("n_rollouts", "n_samples", "num_samples", "n_answers", "num_generations", "denominator", "trials", "n"),
+    "correct": ("n_correct", "num_correct", "correct_count", "n_right", "successes", "numerator", "c", "k", "correct"),
+    "answers": (
+        "n_rollouts", "n_samples", "num_samples", "n_answers", "num_generations", "denominator",
+        "trials", "attempts", "total", "n",
+    ),
     "reward": ("reward", "rewards", "score", "scores", "correct", "is_correct", "passed", "success", "accuracy", "acc"),
     "prompt_id": (
         "prompt_id", "problem_id", "question_id", "example_id", "task_id", "doc_id", "uid", "id",
@@ -46,27 +49,36 @@ class Columns:
     reward: str | None = None
     rate: str | None = None
     correct: str | None = None
-    answers: str | None = None
+    answers: str | int | None = None
     step: str | None = None
     count: str | None = None
     right_from: float | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.answers, int):
+            object.__setattr__(self, "answers", str(self.answers))
+        if self.fixed_answers == 0:
+            raise ArgumentError("answers", "a column, or a number of at least 1", "0")
         if self.right_from is not None and not isfinite(self.right_from):
             raise ArgumentError("right_from", "a finite number", f"{self.right_from}")
 
     @property
     def fixed_answers(self) -> int | None:
         """The number of answers when `answers` is a number."""
-        return int(self.answers) if self.answers is not None and self.answers.isdigit() else None
+        return int(self.answers) if self.answers is not None and str(self.answers).isdecimal() else None
 
     def names(self) -> dict[str, str]:
         """The columns named, by role; a number of answers is none."""
         found = {role: getattr(self, role) for role in NAMES}
-        return {r: c for r, c in found.items() if c is not None and not (r == "answers" and c.isdigit())}
+        return {r: c for r, c in found.items() if c is not None and not (r == "answers" and self.fixed_answers)}
 
-    def resolve(self, found: Mapping[str, str], where: str) -> tuple[Kind, Columns]:
-        """The kind of table, and the columns filled in from the names found (name -> type)."""
+    def resolve(
+        self, found: Mapping[str, str], where: str, repeats: Callable[[str | None], bool]
+    ) -> tuple[Kind, Columns]:
+        """The kind of table, and the columns filled in from the names found (name -> type).
+
+        `repeats` tells whether a column holds some value twice; asked only where the names leave two kinds open.
+        """
         for role, name in self.names().items():
             if name not in found:
                 needs = f"the column {name!r} that --{role.replace('_', '-')} names"
@@ -74,7 +86,10 @@ class Columns:
         every: dict[str, str | None] = {
             role: getattr(self, role) or next(iter(candidates(role, found)), None) for role in NAMES
         }
-        asked: Kind | None = "rewards" if self.reward else "rates" if self.rate else "counts" if self.correct else None
+        named: list[Kind] = [kind for kind, roles in ROLES.items() if getattr(self, roles[0]) is not None]
+        if len(named) > 1:
+            raise SourceError(where, "one of --reward, --rate and --correct", " and ".join(named))
+        asked = named[0] if named else None
         grouped = every["prompt_id"] or "[]" in found.get(every["reward"] or "", "")
         ready: dict[Kind, bool] = {
             "counts": bool(every["correct"] and every["answers"]),
@@ -86,6 +101,11 @@ class Columns:
             needs = "a solve rate, or right answers and answers, or a prompt id and a reward"
             raise SourceError(where, needs, f"columns {listed(found)}", hint=_HOW)
         kind = kinds[0]
+        # One row a completion often carries its problem's rate along: ids that repeat tell.
+        if kind == "rates" and not asked and ready["rewards"] and repeats(every["prompt_id"]):
+            kind = "rewards"
+        if kind == "rewards" and self.answers is not None:
+            raise SourceError(where, "a rate or counts for --answers", f"single rewards in {every['reward']!r}")
         if self.right_from is not None and kind != "rewards":
             raise SourceError(where, "single rewards for --right-from", f"{kind} in {every[ROLES[kind][0]]!r}")
         return kind, replace(self, **{role: every[role] if role in ROLES[kind] else None for role in NAMES})  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ _FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+_WHOLE = "is it complete, encoded as UTF-8, and in the format its name says?"
 _REMOTE = "hf:// and s3:// need DuckDB's httpfs extension, which it downloads once"
 
 
@@ -71,6 +72,11 @@ def _behind(source: str, scratch: Path) -> list[str]:
     return [source]
 
 
+def escaped(path: str) -> str:
+    """A path that DuckDB takes as it is, not as a pattern."""
+    return path if "://" in path else re.sub(r"([*?\[])", r"[\1]", path)
+
+
 def is_document(paths: Sequence[str]) -> bool:
     """Whether these are .json files, which may hold one array of objects rather than one object a line."""
     return all(Path(path).suffix == ".json" for path in paths)
@@ -86,8 +92,11 @@ def _format(name: str) -> str | None:
 def _sniffed(name: str) -> str:
     if "://" in name:
         raise SourceError(name, "an address that ends in .csv, .jsonl or .parquet", "another ending", hint=_REMOTE)
-    with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
-        head = file.read(64).lstrip()
+    try:
+        with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
+            head = file.read(64).lstrip()
+    except (EOFError, OSError) as error:
+        raise SourceError(Path(name).name, "a readable file", str(error), hint=_WHOLE) from None
     return "parquet" if head.startswith(b"PAR1") else "json" if head[:1] in (b"{", b"[") else "csv"
 
 
@@ -141,20 +150,18 @@ def explained(paths: Sequence[str], form: str, name: str, scratch: str) -> Itera
         yield
     except ArgumentError as error:
         raise SourceError(name, error.needs, error.got, error.where, error.hint) from None
+    except (EOFError, OSError) as error:
+        raise SourceError(name, "a readable file", str(error), hint=_WHOLE) from None
     except duckdb.Error as error:
         text = str(error).replace(f"{scratch}/", "")
         if form == "json" and not is_document(paths) and (bad := _broken_line(paths)):
             raise bad from None
         line = re.search(r"CSV Error on Line: (\d+)", text)
-        value = re.search(r'Error when converting column "(.*?)"\. Could not convert string "(.*?)"', text)
         file = re.search(r"file = (.+)", text)
         who = file[1].strip() if file else name
         where = f"line {line[1]}" if line else ""
-        if value:
-            hint = "decimal point, not comma; an empty cell marks what could not be scored"
-            raise SourceError(who, f"a number in column {value[1]!r}", repr(value[2]), where, hint) from None
         first = re.sub(r"^\w[\w ]* Error: ", "", text.splitlines()[0]).rstrip(" .:") if text else type(error).__name__
-        hint = _REMOTE if "://" in name else "is it complete, and in the format its name says?"
+        hint = _REMOTE if "://" in name else _WHOLE
         raise SourceError(who, f"a readable {form} file", first, where, hint) from None
 
 

@@ -7,7 +7,8 @@ only one row for each prompt arrives here.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from groupsigma.groups import Groups, RewardSummary
 from groupsigma.readers import files, grid
 from groupsigma.readers.columns import ROLES, Columns, Kind, candidates, listed
 
-_NULLS = "['', 'NA', 'N/A', 'None', 'none', 'null', 'NULL', 'nan', 'NaN']"
+#: Texts that mark what could not be scored.
+_NONE = "('', 'na', 'n/a', 'none', 'null', 'nan')"
 _NUMBERS = (
     "TINYINT",
     "SMALLINT",
@@ -33,6 +35,10 @@ _NUMBERS = (
     "U",
     "BIGNUM",
 )
+#: A flag of the rows with a value that is no number.
+_BAD = "no number in this row"
+#: Where the table goes in a query; no column can be called this.
+_HERE = "\0table\0"
 #: Up to this many files are each asked for their columns.
 _ASKED = 200
 
@@ -62,28 +68,57 @@ class _Table:
         self.db, self.paths, self.form, self.name, self.options = db, paths, form, name, options
         self.types = self._describe(paths)
         if form == "json" and list(self.types) == ["json"]:
-            got = "something else" if self._first_row(self._scan(paths, {})) else "an empty file"
+            got = "something else" if self._first_row(self._scan(paths)) else "an empty file"
             raise SourceError(name, "one JSON object a line", got, hint="other layouts: CSV or Parquet")
 
     def _describe(self, paths: Sequence[str]) -> dict[str, str]:
-        described = self.db.execute(f"DESCRIBE SELECT * FROM {self._scan(paths, {})}").fetchall()
+        described = self.db.execute(f"DESCRIBE SELECT * FROM {self._scan(paths)}").fetchall()
         return {str(row[0]): str(row[1]) for row in described}
 
     def _first_row(self, scan: str) -> bool:
         return bool(self.db.execute(f"SELECT 1 FROM {scan} LIMIT 1").fetchall())
 
-    def _scan(self, paths: Sequence[str], types: Mapping[str, str]) -> str:
-        found = "[" + ", ".join(_quote(f, "'") for f in paths) + "]"
-        typed = ", ".join(f"{_quote(c, chr(39))}: '{t}'" for c, t in types.items())
+    def _scan(self, paths: Sequence[str], numbers: Sequence[str] = (), labels: Sequence[str] = ()) -> str:
+        """The table function. Columns in use are read as text: types are sniffed from the first 20,480 rows,
+        and a reward of 0.5 that comes later would be rounded, an id 1.10 be taken for 1.1."""
+        found = "[" + ", ".join(_quote(files.escaped(f), "'") for f in paths) + "]"
         if self.form == "parquet":
-            return f"read_parquet({found}, union_by_name = true)"
+            return f"read_parquet({found}, union_by_name = true, hive_partitioning = false)"
+        types = {c: "VARCHAR[]" if self.types[c].endswith("[]") else "VARCHAR" for c in numbers}
+        types |= dict.fromkeys(labels, "VARCHAR")
+        typed = ", ".join(f"{_quote(c, chr(39))}: '{kind}'" for c, kind in types.items())
         if self.form == "csv":
-            extra = f", types = {{{typed}}}" if types else ""
-            return f"read_csv({found}, union_by_name = true, nullstr = {_NULLS}{extra})"
+            extra = f", types = {{{typed}}}" if typed else ""
+            return f"read_csv({found}, union_by_name = true, hive_partitioning = false{extra})"
         # Only the columns asked for are parsed: texts of many kilobytes are skipped over.
-        extra = f", columns = {{{typed}}}" if types else ", union_by_name = true"
+        extra = f", columns = {{{typed}}}" if typed else ", union_by_name = true"
         layout = "auto" if files.is_document(self.paths) else "newline_delimited"
-        return f"read_json({found}, format = '{layout}'{self.options}{extra})"
+        return f"read_json({found}, format = '{layout}', hive_partitioning = false{self.options}{extra})"
+
+    def number(self, value: str) -> str:
+        """An expression as DOUBLE; NULL where it marks an unscorable answer or is no number."""
+        if self.form == "parquet":
+            return f"TRY_CAST({value} AS DOUBLE)"
+        return f"CASE lower({value}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST({value} AS DOUBLE) END"
+
+    def broken(self, value: str) -> str:
+        """Whether a value is there, marks nothing and is no number."""
+        text = f"lower(trim(CAST({value} AS VARCHAR)))"
+        return f"({value} IS NOT NULL AND {text} NOT IN {_NONE} AND {self.number(value)} IS NULL)"
+
+    def repeats(self, column: str | None) -> bool:
+        """Whether some value of a column occurs twice."""
+        if column is None:
+            return False
+        c = _quote(column)
+        sql = f"SELECT count({c}) > count(DISTINCT {c}) FROM {self._scan(self.paths, labels=[column])}"
+        return bool((self.db.execute(sql).fetchone() or (False,))[0])
+
+    def fits(self, column: str, condition: str) -> bool:
+        """Whether all values of a column are numbers n for which the condition holds."""
+        values = f"SELECT {self.number(_quote(column))} AS n FROM {self._scan(self.paths, [column])}"
+        sql = f"SELECT bool_and(coalesce({condition}, false)) FROM ({values})"
+        return bool((self.db.execute(sql).fetchone() or (False,))[0])
 
     def require_in_every_file(self, needed: Sequence[str]) -> None:
         """Files are joined by column name, so a file without one would lose all its rows without a word."""
@@ -95,63 +130,66 @@ class _Table:
                     raise SourceError(path, f"the column {missing[0]!r}", f"columns {listed(own)}", hint=hint)
 
     def query(self, sql: str, numbers: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-        """Run sql, where {t} is the table; columns come back as arrays, missing floats as NaN."""
+        """Run sql over the table at _HERE; columns come back as arrays, missing floats as NaN."""
         for column in numbers:
             kind = self.types[column].removesuffix("[]")
             if not kind.startswith(_NUMBERS) and kind.strip('"') not in ("VARCHAR", "JSON", "NULL"):
                 raise SourceError(self.name, f"numbers in column {column!r}", kind.split("(")[0].lower())
-        types: dict[str, str] = {}
-        if self.form == "csv":
-            types = {c: "DOUBLE" for c in numbers if self.types[c] == "VARCHAR"}
-        elif self.form == "json":
-            types = {c: self.types[c] for c in (*numbers, *labels)}
-        scan = self._scan(self.paths, types)
-        if self.form != "csv":
-            for column in numbers:
-                if self.types[column] in ("VARCHAR", "JSON"):
-                    self._refuse(
-                        scan,
-                        column,
-                        f"CAST({_quote(column)} AS VARCHAR)",
-                        "TRY_CAST(v AS DOUBLE) IS NULL AND v <> 'null'",
-                    )
-        result = files.fetch(self.db, sql.replace("{t}", scan), self.name)
+        scan = self._scan(self.paths, numbers, labels)
+        result = files.fetch(self.db, sql.replace(_HERE, scan), self.name)
         if not len(next(iter(result.values()))):
             raise SourceError(self.name, "rows of data", "none", hint="a header alone is no data")
         return {name: np.ma.filled(a, np.nan) if a.dtype.kind == "f" else a for name, a in result.items()}
 
-    def _refuse(self, scan: str, column: str, value: str, bad: str) -> None:
-        """Raise for the first row whose value is there and bad."""
-        row = self.db.execute(
-            f"SELECT row, v FROM (SELECT row_number() OVER () AS row, {value} AS v FROM {scan}) "
-            f"WHERE v IS NOT NULL AND {bad} LIMIT 1"
-        ).fetchone()
-        if row:
-            hint = "null, NaN or an empty cell marks an answer that could not be scored"
-            raise SourceError(self.name, f"a number in column {column!r}", repr(row[1])[:60], _row(row[0]), hint)
+    def refuse_broken(self, column: str) -> None:
+        """Raise for the first value of a column that is no number."""
+        c = _quote(column)
+        value = f"unnest({c})" if self.types[column].endswith("[]") else c
+        rows = f"SELECT row_number() OVER () AS row, {c} FROM {self._scan(self.paths, [column])}"
+        sql = f"SELECT row, CAST(v AS VARCHAR) FROM (SELECT row, {value} AS v FROM ({rows}))"
+        found = self.db.execute(f"{sql} WHERE {self.broken('v')} LIMIT 1").fetchone()
+        if found:
+            hint = "a decimal point, not a comma; null, NaN or an empty cell marks what could not be scored"
+            raise SourceError(self.name, f"a number in column {column!r}", repr(found[1])[:60], _row(found[0]), hint)
 
     def label(self, column: str) -> str:
-        """The expression for a label: numbers and text as they are, anything nested as text."""
-        plain = self.types[column] in ("VARCHAR", "BIGINT", "INTEGER", "UBIGINT", "HUGEINT", "UUID")
+        """The expression for a label: text, or whole numbers as they are stored in Parquet."""
+        plain = self.form != "parquet" or self.types[column] in ("VARCHAR", "BIGINT", "INTEGER")
         return _quote(column) if plain else f"CAST({_quote(column)} AS VARCHAR)"
 
     def labelled(self, data: dict[str, Any], key: str, column: str) -> Any:
         """A label column of a result; every row of the file must have one."""
         if np.ma.getmaskarray(data[key]).any():
-            sql = (
-                f"SELECT row FROM (SELECT row_number() OVER () AS row, {_quote(column)} AS v FROM {{}}) WHERE v IS NULL"
-            )
-            row = self.db.execute(sql.format(self._scan(self.paths, {})) + " LIMIT 1").fetchone()
+            scan = self._scan(self.paths, labels=[column])
+            rows = f"SELECT row_number() OVER () AS row, {_quote(column)} AS v FROM {scan}"
+            row = self.db.execute(f"SELECT row FROM ({rows}) WHERE v IS NULL LIMIT 1").fetchone()
             where = _row(row[0]) if row else ""
             raise SourceError(self.name, f"a value in every row of {column!r}", "none", where, "drop these rows")
         return np.asarray(data[key])
 
 
 def _read(table: _Table, columns: Columns) -> Groups:
-    kind, filled = columns.resolve(table.types, table.name)
+    kind, filled = columns.resolve(table.types, table.name, table.repeats)
+    filled, dropped = _fitting(table, kind, columns, filled)
     table.require_in_every_file(list(filled.names().values()))
-    read = {"counts": _read_counts, "rates": _read_rates, "rewards": _read_rewards}[kind]
-    return read(table, filled, _notes(table, kind, columns, filled))
+    notes = [*_notes(table, kind, columns, filled), *dropped]
+    if kind == "rewards":
+        return _read_rewards(table, filled, notes, sure=columns.reward is not None)
+    return (_read_counts if kind == "counts" else _read_rates)(table, filled, notes)
+
+
+def _fitting(table: _Table, kind: Kind, asked: Columns, filled: Columns) -> tuple[Columns, list[str]]:
+    """Guessed columns of the second rank that do not hold what their name says are left out, and that is said."""
+    conditions = {"step": "n >= 0 AND n = floor(n)", "count": "n >= 0 AND n = floor(n)"}
+    if kind == "rates":
+        conditions["answers"] = "n >= 0 AND n = floor(n)"
+    dropped = []
+    for role, condition in conditions.items():
+        column = getattr(filled, role)
+        if column is not None and getattr(asked, role) is None and not table.fits(column, condition):
+            filled = replace(filled, **{role: None})
+            dropped.append(f"{column!r} holds no {'steps' if role == 'step' else 'whole numbers'} and was left out")
+    return filled, dropped
 
 
 def _notes(table: _Table, kind: Kind, asked: Columns, filled: Columns) -> list[str]:
@@ -166,7 +204,7 @@ def _notes(table: _Table, kind: Kind, asked: Columns, filled: Columns) -> list[s
 
 def _read_counts(table: _Table, columns: Columns, notes: list[str]) -> Groups:
     fixed = columns.fixed_answers
-    numbers = [c for c in (columns.correct, None if fixed else columns.answers) if c]
+    numbers = [str(c) for c in (columns.correct, None if fixed else columns.answers) if c]
     data = _per_prompt(table, columns, numbers)
     k = data[numbers[0]]
     n = np.full(len(k), float(fixed)) if fixed else data[numbers[1]]
@@ -179,7 +217,7 @@ def _read_counts(table: _Table, columns: Columns, notes: list[str]) -> Groups:
 def _read_rates(table: _Table, columns: Columns, notes: list[str]) -> Groups:
     assert columns.rate is not None
     fixed = columns.fixed_answers
-    numbers = [columns.rate] + ([columns.answers] if columns.answers and not fixed else [])
+    numbers = [columns.rate] + ([str(columns.answers)] if columns.answers and not fixed else [])
     data = _per_prompt(table, columns, numbers)
     rate = data[columns.rate]
     known = np.isfinite(rate)
@@ -216,30 +254,40 @@ def _read_rates(table: _Table, columns: Columns, notes: list[str]) -> Groups:
     return _groups(table, columns, data, known, notes, n_correct=k[inverse], n_rollouts=n[inverse])
 
 
-def _read_rewards(table: _Table, columns: Columns, notes: list[str]) -> Groups:
+def _read_rewards(table: _Table, columns: Columns, notes: list[str], sure: bool = False) -> Groups:
     assert columns.reward is not None
     reward, labels = _quote(columns.reward), [c for c in (columns.prompt_id, columns.step) if c]
     rows = table.types[columns.reward].endswith("[]")
-    id_, step = (table.label(c) if c else "NULL" for c in (columns.prompt_id, columns.step))
-    if columns.prompt_id is None:
-        id_ = "row_number() OVER ()"
-    value = f"unnest({reward})" if rows else reward
+    id_ = table.label(columns.prompt_id) if columns.prompt_id else "row_number() OVER ()"
+    step = table.number(_quote(columns.step)) if columns.step else "NULL"
+    # A prompt with an empty list stays, with no answer that counts.
+    value = f"unnest(CASE WHEN len({reward}) > 0 THEN {reward} ELSE [NULL] END)" if rows else reward
     right = f"CAST(r >= {float(columns.right_from)!r} AS DOUBLE)" if columns.right_from is not None else "r"
     sql = f"""
-        SELECT id, step, count(*) FILTER (live) AS n, count(*) AS rows,
+        SELECT id, step, count(*) FILTER (live) AS n, count(*) AS rows, count(*) FILTER (bad) AS bad,
                sum(r) FILTER (live) AS total, min(r) FILTER (live) AS low, max(r) FILTER (live) AS high,
                var_pop(r) FILTER (live) AS variance,
                coalesce(bool_and(r IN (0, 1)) FILTER (live), true) AS two_valued
-        FROM (SELECT id, step, CASE WHEN live THEN {right} END AS r, live
-              FROM (SELECT id, step, r, coalesce(isfinite(r), false) AS live
-                    FROM (SELECT {id_} AS id, {step} AS step, CAST({value} AS DOUBLE) AS r FROM {{t}})))
+        FROM (SELECT id, step, CASE WHEN live THEN {right} END AS r, live, bad
+              FROM (SELECT id, step, r, coalesce(isfinite(r), false) AS live, bad
+                    FROM (SELECT id, step, {table.number("v")} AS r, {table.broken("v")} AS bad
+                          FROM (SELECT {id_} AS id, {step} AS step, {value} AS v FROM {_HERE}))))
         GROUP BY id, step ORDER BY step, id"""
     data = table.query(sql, [columns.reward], labels)
+    if np.sum(data["bad"]):
+        table.refuse_broken(columns.reward)
     n = np.asarray(data["n"], dtype=np.int64)
     full = n > 0
     if not full.any():
         raise SourceError(table.name, f"a number in {columns.reward!r}", "no scorable reward at all")
+    graded = not bool(np.asarray(data["two_valued"]).all())
     if len(n) > 1 and not rows and int(np.sum(data["rows"])) == len(n):
+        if graded and not sure:
+            needs, hint = (
+                "several rewards for a prompt",
+                f"--rate {columns.reward} if it is a solve rate; --prompt-id otherwise",
+            )
+            raise SourceError(table.name, needs, f"fractions in {columns.reward!r}, one for each id", hint=hint)
         other = [c for c in candidates("prompt_id", table.types) if c != columns.prompt_id]
         hint = f", --prompt-id {other[0]}?" if other else ""
         notes.append(
@@ -250,14 +298,14 @@ def _read_rewards(table: _Table, columns: Columns, notes: list[str]) -> Groups:
     common: dict[str, Any] = dict(
         prompt_ids=table.labelled(data, "id", columns.prompt_id or columns.reward)[full],
         n_rollouts=n[full],
-        step=table.labelled(data, "step", columns.step)[full] if columns.step else None,
+        step=np.asarray(data["step"])[full] if columns.step else None,
         n_unscorable=int(np.sum(data["rows"]) - n.sum()),
         n_empty=int((~full).sum()),
         source=table.name,
         notes=tuple(notes),
     )
     total = np.asarray(data["total"], dtype=np.float64)[full]
-    if bool(np.asarray(data["two_valued"]).all()):
+    if not graded:
         return Groups(n_correct=np.rint(total).astype(np.int64), **common)
     low, high, variance = (np.asarray(data[c], dtype=np.float64)[full] for c in ("low", "high", "variance"))
     return Groups(n_correct=None, rewards=RewardSummary(total / n[full], np.sqrt(variance), low, high), **common)
@@ -265,11 +313,16 @@ def _read_rewards(table: _Table, columns: Columns, notes: list[str]) -> Groups:
 
 def _per_prompt(table: _Table, columns: Columns, numbers: Sequence[str]) -> dict[str, Any]:
     """The columns of a table that has one row a prompt, in the file's order."""
-    labels = [c for c in (columns.prompt_id, columns.step) if c]
-    numbers = [*numbers, *([columns.count] if columns.count else [])]
-    chosen = [f"CAST({_quote(c)} AS DOUBLE) AS {_quote(c)}" for c in numbers]
-    chosen += [f"{table.label(c)} AS {_quote(c)}" for c in labels]
-    return table.query(f"SELECT {', '.join(chosen)} FROM {{t}}", numbers, labels)
+    labels = [columns.prompt_id] if columns.prompt_id else []
+    numbers = [*numbers, *(c for c in (columns.count, columns.step) if c)]
+    chosen = [f"{table.number(_quote(c))} AS {_quote(c)}" for c in numbers]
+    chosen += [f"{table.label(c)} AS {_quote('id of ' + c)}" for c in labels]
+    bad = " OR ".join(table.broken(_quote(c)) for c in numbers)
+    data = table.query(f"SELECT {', '.join(chosen)}, {bad} AS {_quote(_BAD)} FROM {_HERE}", numbers, labels)
+    if np.any(data[_BAD]):
+        for column in numbers:
+            table.refuse_broken(column)
+    return data
 
 
 def _check(table: _Table, bad: Any, needs: str, a: Any, b: Any, hint: str = "") -> None:
@@ -290,12 +343,14 @@ def _groups(
 ) -> Groups:
     if not known.any():
         raise SourceError(table.name, "at least one row with a number", "none")
-    ids = table.labelled(data, columns.prompt_id, columns.prompt_id) if columns.prompt_id else np.arange(len(known))
+    ids = np.arange(len(known))
+    if columns.prompt_id:
+        ids = table.labelled(data, f"id of {columns.prompt_id}", columns.prompt_id)
     if columns.prompt_id and len(set(ids.tolist())) < len(ids):
         notes.append(f"some {columns.prompt_id!r} occur in several rows: each row counts as a problem")
     return Groups(
         prompt_ids=ids[known],
-        step=table.labelled(data, columns.step, columns.step)[known] if columns.step else None,
+        step=data[columns.step][known] if columns.step else None,
         count=data[columns.count][known] if columns.count else 1,
         n_empty=int((~known).sum()),
         source=table.name,
