@@ -22,7 +22,7 @@ from groupsigma import ArgumentError, arrays
 )
 def test_factorize_gives_back_the_labels(labels):
     codes, distinct = arrays.factorize(labels)
-    given = [tuple(x) if isinstance(x, list | np.ndarray) else x for x in np.asarray(labels).tolist()]
+    given = labels.tolist() if isinstance(labels, np.ndarray) else labels
     assert [distinct.tolist()[c] if not isinstance(distinct[c], tuple) else distinct[c] for c in codes] == given
     assert len(distinct) == len(set(given))
 

@@ -97,6 +97,16 @@ def test_visits_of_a_prompt_stray_together():
     assert np.mean(hits) > 0.88 and np.mean(width) > 0.2
 
 
+def test_out_of_reach_is_by_the_spread_not_by_never():
+    """Beta(½, ½): few are silent 95 % of the time at G = 64; in 8 answers 39 % look never or always solved."""
+    p, groups = drawn(20_000, 8, 2)
+    result = audit(groups, group_size=16)
+    truth = np.mean(p**64 + (1 - p) ** 64 >= 0.95)
+    assert result.out_of_reach.low <= truth <= result.out_of_reach.high
+    assert result.never + result.always > 0.35 > result.out_of_reach.high
+    assert audit(groups, group_size=4).out_of_reach.low is None
+
+
 def test_a_requirement_at_the_limit_of_the_log_is_a_least():
     result = audit(drawn(5000, 8, 0)[1])
     assert result.required_is_least and result.required_group_size == required_group_size(1 / 8)

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from groupsigma import (
     DIALS,
     GRPO,
+    ArgumentError,
+    Groups,
     expected_gain,
     expected_gain_unbiased,
     gain,
+    mean_over_prompts,
     mixed_rate,
     pass_at_k,
     pass_hat_k,
@@ -69,3 +72,19 @@ def test_large_counts_keep_their_digits():
 def test_unequal_pools_broadcast():
     got = silent_rate_unbiased([0, 3, 8], [8, 16, 8], 4)
     assert got[0] == got[2] == 1 and got[1] == pytest.approx((comb(13, 4) + 0) / comb(16, 4))
+
+
+def test_means_and_their_errors_over_prompts():
+    rng = np.random.default_rng(0)
+    k = rng.binomial(8, rng.beta(0.5, 0.5, 500))
+    once = Groups(np.arange(500), k, np.full(500, 8))
+    values = expected_gain_unbiased(k, 8, 4)
+    mean, error = mean_over_prompts(values, once)
+    assert mean == pytest.approx(values.mean()) and error == pytest.approx(values.std(ddof=1) / np.sqrt(500))
+    tripled = Groups(np.tile(np.arange(500), 3), np.tile(k, 3), np.full(1500, 8))
+    assert mean_over_prompts(np.tile(values, 3), tripled) == pytest.approx((mean, error))
+    merged = once.tally()
+    assert mean_over_prompts(expected_gain_unbiased(merged.n_correct, 8, 4), merged) == pytest.approx((mean, error))
+    assert np.isnan(mean_over_prompts([0.5], Groups(["a"], [1], [2]))[1])
+    with pytest.raises(ArgumentError, match="one value for each row"):
+        mean_over_prompts([1.0], once)

@@ -10,7 +10,7 @@ from groupsigma.bounds import Region, expected_gain_interval, region, silent_rat
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
 from groupsigma.drift import Forecast, forecast
 from groupsigma.errors import ArgumentError, GroupsigmaError, SourceError
-from groupsigma.estimate import expected_gain_unbiased, pass_at_k, pass_hat_k, silent_rate_unbiased
+from groupsigma.estimate import expected_gain_unbiased, mean_over_prompts, pass_at_k, pass_hat_k, silent_rate_unbiased
 from groupsigma.findings import Finding, findings
 from groupsigma.groups import Groups, RewardSummary
 from groupsigma.identity import Identity, identity
@@ -99,6 +99,7 @@ __all__ = [
     "limit_gain",
     "load",
     "mean_advantage",
+    "mean_over_prompts",
     "mixed_rate",
     "mixture",
     "objective",

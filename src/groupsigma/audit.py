@@ -25,7 +25,7 @@ from groupsigma.law import (
 )
 from groupsigma.mixture import Mixture, mixture
 from groupsigma.presets import name_of
-from groupsigma.splits import Split
+from groupsigma.splits import Share, Split
 
 #: Bumped when a key of `Audit.to_dict()` is renamed or changes its meaning.
 SCHEMA = "groupsigma.audit/1"
@@ -82,6 +82,8 @@ class Audit:
             logged; required_is_least: it is that of the hardest rate n answers can show, so at least this.
         never, always: shares of problems as logged; not statements about p.
         silent_of_the_rest: silent share at G among the problems logged as solved sometimes.
+        out_of_reach: estimated share of problems whose groups of 64 are silent at least 95 % of the time: no
+            group size in reach wakes them; by the fitted spread, not by k = 0.
         draws_per_kept_group: dynamic sampling's cost, groups drawn one by one; None if it never ends.
         strain: of the region behind an estimated interval (see `Region`); None where there is none.
     """
@@ -105,6 +107,7 @@ class Audit:
     never: float | None
     always: float | None
     silent_of_the_rest: float | None
+    out_of_reach: Share | None
     fidelity: float | None
     required_group_size: int | None
     required_is_least: bool
@@ -139,6 +142,7 @@ class Audit:
             "silent_logged": self.logged.silent.value if self.logged else None,
             "never": self.never,
             "always": self.always,
+            "out_of_reach": self.out_of_reach.value if self.out_of_reach else None,
             "fidelity": self.fidelity,
             "required_group_size": self.required_group_size,
             "draws_per_kept_group": draws,
@@ -231,6 +235,7 @@ def audit(
         never=float(weight[p == 0].sum()),
         always=float(weight[p == 1].sum()),
         silent_of_the_rest=_ratio(float((weight * silent)[inside].sum()), float(weight[inside].sum())),
+        out_of_reach=_out_of_reach(spread, where),
         fidelity=_ratio(float(weight @ belief.of(expected_gain, G, dial)), limit),
         required_group_size=need,
         required_is_least=bool(need and tally.n_correct is not None and need >= required_group_size(1 / n.max())),
@@ -263,6 +268,20 @@ def _best_at(tally: Groups, spread: Mixture | None, G: int) -> Split:
     if unbiased is not None and splits.speaks_for_all(unbiased):
         return unbiased
     return splits.plug_in(tally, G) if spread is None else splits.estimated(spread, G)
+
+
+def _out_of_reach(spread: Mixture | None, where: Region | None) -> Share | None:
+    if spread is None:
+        return None
+    value = float(spread.weight @ _asleep(spread.p))
+    if where is None:
+        return Share(value)
+    low, high = where.interval(_asleep(where.p))
+    return Share(value, max(0.0, min(low, value)), min(1.0, max(high, value)))
+
+
+def _asleep(p: Floats) -> Floats:
+    return np.where(silent_rate(p, SIZES[-1]) >= 0.95, 1.0, 0.0)
 
 
 def _checked(tally: Groups, spread: Mixture | None, G: int, passed: float, refused: float) -> Split | None:
@@ -311,8 +330,8 @@ def _bands(tally: Groups, belief: _Belief, G: int, dial: Dial, dial_name: str) -
 
 def _graded(groups: Groups, common: dict[str, Any]) -> Audit:
     assert groups.rewards is not None
-    unknown = "unbiased estimated plugin checked never always silent_of_the_rest fidelity required_group_size strain"
-    nothing: dict[str, Any] = dict.fromkeys(unknown.split())
+    unknown = "unbiased estimated plugin checked never always silent_of_the_rest out_of_reach fidelity"
+    nothing: dict[str, Any] = dict.fromkeys([*unknown.split(), "required_group_size", "strain"])
     common["logged"] = splits.logged(groups)
     found = Audit(
         **common,

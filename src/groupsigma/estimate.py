@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from groupsigma import checks
+from groupsigma import arrays, checks
 from groupsigma.checks import Floats, Ints
 from groupsigma.dial import GRPO, Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.expect import hypergeometric_mean
+from groupsigma.groups import Groups
 from groupsigma.sigma import contrast_advantage
 
 
@@ -78,6 +79,35 @@ def expected_gain_unbiased(n_correct: ArrayLike, n: ArrayLike, G: int, dial: Dia
     )
     pair = c * (size - c) / np.maximum(size * (size - 1.0), 1)
     return np.where(mixed, pair * (1 - 1 / drawn) * inner, 0.0)
+
+
+def mean_over_prompts(values: ArrayLike, groups: Groups) -> tuple[float, float]:
+    """The mean of one number for each row over all problems, and its standard error over prompts.
+
+    Rows with the same id are visits of one prompt: they stray together, so their deviations are added
+    up before they are squared. Rows that stand for several problems (count > 1) are independent.
+
+    Args: values [rows], e.g. `expected_gain_unbiased(groups.n_correct, groups.n_rollouts, G, dial)`.
+    Returns: (mean, standard error); the error is NaN for a single prompt.
+
+    >>> groups = Groups(["a", "b", "a"], [1, 3, 2], [4, 4, 4])
+    >>> mean, error = mean_over_prompts(silent_rate_unbiased(groups.n_correct, groups.n_rollouts, 2), groups)
+    >>> round(mean, 3), round(error, 3)
+    (0.444, 0.037)
+    """
+    x = checks.finite("mean_over_prompts", "values", values)
+    if x.shape != groups.count.shape:
+        raise ArgumentError("mean_over_prompts", "one value for each row", f"{x.size} for {groups.count.size} rows")
+    weight = groups.count / groups.count.sum()
+    mean = float(weight @ x)
+    if (groups.count == 1).all():
+        codes, labels = arrays.factorize(groups.prompt_ids)
+        strayed, prompts = np.bincount(codes, weight * (x - mean)), len(labels)
+        variance = float(strayed @ strayed) * prompts / max(prompts - 1, 1)
+    else:
+        prompts = groups.problems
+        variance = float(weight @ (x - mean) ** 2) / max(prompts - 1, 1)
+    return mean, float(np.sqrt(variance)) if prompts > 1 else float("nan")
 
 
 def _all_of(c: Ints, n: Ints, k: int) -> Floats:

@@ -241,7 +241,9 @@ def limit_gain(p: ArrayLike, dial: Dial = GRPO) -> Floats:
     _refuse_batch("limit_gain", dial)
     a, b = dial.exponents
     with np.errstate(divide="ignore", invalid="ignore"):
-        inside = p_ ** (1 - a) * (1 - p_) ** (1 - b) if dial.eps == 0 else p_ * (1 - p_) * _limit_scale(p_, dial)
+        inside = p_ ** (1 - a) * (1 - p_) ** (1 - b) if dial.tilt else (p_ * (1 - p_)) ** (1 - a)
+        if dial.eps:
+            inside = p_ * (1 - p_) * _limit_scale(p_, dial)
     return np.where((p_ > 0) & (p_ < 1), inside, 0.0)
 
 

@@ -27,6 +27,7 @@ class Preset:
 
 _SINGLE = "a group of one gets its raw reward as advantage (ours: 0)"
 _TIES = "equal rewards that are not dyadic leave a spurious spread in float32 (ours: exact 0)"
+_NAN = "a group of one is NaN (ours: 0)"
 _TIES_64 = "equal rewards can leave a spurious spread of 1e-16 (ours: exact 0)"
 _LIMITS = "theory: arXiv 2607.00152 and the objective named"
 

@@ -120,7 +120,12 @@ def _bands_table(audit: Audit) -> Table:
 
 def _readings(audit: Audit) -> str:
     draws = "without end" if audit.draws_per_kept_group is None else f"{audit.draws_per_kept_group:.2f}"
-    return f"never solved {audit.never:.1%}, always {audit.always:.1%} as logged; DAPO draws per kept group {draws}"
+    text = f"never solved {audit.never:.1%}, always {audit.always:.1%} as logged; DAPO draws per kept group {draws}"
+    if audit.out_of_reach is not None:
+        between = f" ({_interval(audit.out_of_reach)})" if audit.out_of_reach.low is not None else ""
+        share = f"{audit.out_of_reach.value:.1%} of problems, estimated{between}"
+        text += f"\nsilent 95% of the time even at G = 64, so out of reach: {share}"
+    return text
 
 
 def group_screen(rewards: Sequence[float], k: int | None, G: int, dials: Mapping[str, Dial]) -> list[RenderableType]:

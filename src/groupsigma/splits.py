@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groupsigma import arrays
 from groupsigma.bounds import Region
-from groupsigma.checks import Floats, Ints
-from groupsigma.estimate import pass_hat_k
+from groupsigma.checks import Floats
+from groupsigma.estimate import mean_over_prompts, pass_hat_k
 from groupsigma.groups import Groups
 from groupsigma.law import silent_rate
 from groupsigma.mixture import Mixture
@@ -63,11 +64,11 @@ def logged(groups: Groups) -> Split | None:
     if groups.rewards is not None:
         silent, high = groups.rewards.silent, groups.rewards.high
         right, wrong = silent & (high == 1), silent & (high == 0)
-        return _over_problems("logged", None, right, wrong, silent & ~right & ~wrong, groups.count)
+        return _over_problems("logged", None, right, wrong, silent & ~right & ~wrong, groups)
     if groups.n_correct is None:
         return None
     k, n = groups.n_correct, groups.n_rollouts
-    return _over_problems("logged", None, k == n, k == 0, np.zeros(len(k)), groups.count, ids=groups.prompt_ids)
+    return _over_problems("logged", None, k == n, k == 0, np.zeros(len(k)), groups)
 
 
 def plug_in(tally: Groups, G: int) -> Split:
@@ -77,16 +78,24 @@ def plug_in(tally: Groups, G: int) -> Split:
     return _exact("plug-in", G, float(weight @ p**G), float(weight @ (1 - p) ** G))
 
 
-def unbiased(tally: Groups, G: int) -> Split | None:
+def unbiased(groups: Groups, G: int) -> Split | None:
     """From the problems with at least G answers; None where there is none."""
-    enough = tally.n_rollouts >= G
-    if tally.n_correct is None or not enough.any():
+    enough = groups.n_rollouts >= G
+    if groups.n_correct is None or not enough.any():
         return None
-    k, n, count = tally.n_correct[enough], tally.n_rollouts[enough], tally.count[enough]
-    coverage = float(count.sum() / tally.count.sum())
+    kept = groups if enough.all() else _rows(groups, enough)
+    assert kept.n_correct is not None
+    k, n = kept.n_correct, kept.n_rollouts
     right, wrong = pass_hat_k(k, n, G), pass_hat_k(n - k, n, G)
-    ids = tally.prompt_ids[enough]
-    return _over_problems("unbiased", G, right, wrong, np.zeros(len(k)), count, coverage, ids)
+    coverage = kept.problems / groups.problems
+    return _over_problems("unbiased", G, right, wrong, np.zeros(len(k)), kept, coverage)
+
+
+def _rows(groups: Groups, chosen: NDArray[np.bool_]) -> Groups:
+    assert groups.n_correct is not None
+    return Groups(
+        groups.prompt_ids[chosen], groups.n_correct[chosen], groups.n_rollouts[chosen], count=groups.count[chosen]
+    )
 
 
 def estimated(spread: Mixture, G: int, where: Region | None = None) -> Split:
@@ -112,41 +121,20 @@ def _exact(method: Method, G: int, right: float, wrong: float) -> Split:
 
 
 def _over_problems(
-    method: Method,
-    G: int | None,
-    right: Floats,
-    wrong: Floats,
-    partial: Floats,
-    count: Ints,
-    coverage: float = 1.0,
-    ids: Any = None,
+    method: Method, G: int | None, right: Floats, wrong: Floats, partial: Floats, groups: Groups, coverage: float = 1.0
 ) -> Split:
-    """Averages over problems, each row standing for `count` of them, with intervals over prompts.
-
-    Rows with the same id are visits of one prompt: they stray together, so their deviations are
-    added up before they are squared.
-    """
-    weight = count / count.sum()
-    codes, problems = np.arange(len(count)), int(count.sum())
-    if ids is not None and (count == 1).all():
-        codes, labels = arrays.factorize(ids)
-        problems = len(labels)
+    """Averages over problems with intervals over prompts."""
 
     def share(x: Floats) -> Share:
-        value = float(weight @ x)
-        expected = problems * value * (1 - value)
-        if problems < 2:
+        value, error = mean_over_prompts(x, groups)
+        if np.isnan(error):
             return Share(value)
-        if expected >= 10:
-            variance = float(weight @ (x - value) ** 2) / (problems - 1)
-            if problems < len(count):
-                strayed = np.bincount(codes, weight * (x - value))
-                variance = float(strayed @ strayed) * problems / (problems - 1)
-            error = _Z * float(np.sqrt(variance))
-            return Share(value, max(0.0, value - error), min(1.0, value + error))
+        prompts = groups.problems if (groups.count != 1).any() else len(arrays.factorize(groups.prompt_ids)[1])
+        if prompts * value * (1 - value) >= 10:
+            return Share(value, max(0.0, value - _Z * error), min(1.0, value + _Z * error))
         # Near 0 or 1 the normal interval collapses; Wilson's for a yes-or-no of the same mean does not.
-        middle = (value + _Z**2 / (2 * problems)) / (1 + _Z**2 / problems)
-        half = _Z * float(np.sqrt(value * (1 - value) / problems + _Z**2 / (4 * problems**2))) / (1 + _Z**2 / problems)
+        middle = (value + _Z**2 / (2 * prompts)) / (1 + _Z**2 / prompts)
+        half = _Z * float(np.sqrt(value * (1 - value) / prompts + _Z**2 / (4 * prompts**2))) / (1 + _Z**2 / prompts)
         return Share(value, max(0.0, middle - half), min(1.0, middle + half))
 
     right, wrong, partial = right * 1.0, wrong * 1.0, partial * 1.0
