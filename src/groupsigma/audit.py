@@ -199,6 +199,8 @@ def audit(
     tally = groups.tally()
     weight = tally.count / tally.count.sum()
     n = tally.n_rollouts
+    # Visits of one prompt stray together, which only the rows with their ids can tell.
+    rows = groups if splits.has_visits(groups) else tally
     common: dict[str, Any] = dict(
         source=groups.source,
         group_size=G,
@@ -209,12 +211,12 @@ def audit(
         unscorable=groups.n_unscorable,
         unscored_problems=groups.n_empty,
         answers_per_problem=(int(n.min()), float(weight @ n), int(n.max())),
-        logged=splits.logged(groups if splits.has_visits(groups) else tally),
+        logged=splits.logged(rows),
     )
     if groups.rewards is not None:
         return _graded(groups, common)
     spread = mixture(tally) if tally.n_correct is not None else None
-    unbiased = splits.unbiased(groups if splits.has_visits(groups) else tally, G)
+    unbiased = splits.unbiased(rows, G)
     # The interval costs three linear programmes, so it is computed where it is the one shown.
     where = region(groups) if spread is not None and not splits.speaks_for_all(unbiased) else None
     estimated = None if spread is None else splits.estimated(spread, G, where)
