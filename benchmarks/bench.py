@@ -8,11 +8,12 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from cases import CASES
-from measure import HERE
+from measure import HERE, others_cpu
 from peers import version_of
 
 PACKAGES = ("groupsigma", "numpy", "scipy", "duckdb", "torch", "verl", "rlvr-audit")
@@ -28,8 +29,11 @@ def main() -> None:
     for case in options.only or CASES:
         print(f"{case} …", file=sys.stderr, flush=True)
         command = [sys.executable, str(HERE / "cases.py"), case]
+        start, before = time.perf_counter(), others_cpu()
         lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
-        rows += [{"case": case, **row} for row in json.loads(lines[-1])]
+        spent, after = time.perf_counter() - start, others_cpu()
+        busy = None if before is None or after is None else round((after - before) / spent, 2)
+        rows += [{"case": case, "cpus_used_by_others": busy, **row} for row in json.loads(lines[-1])]
     print(plain_table(rows))
     out = options.out or (None if options.only else HERE / "results.json")
     if out:
@@ -80,6 +84,10 @@ def markdown(results: dict[str, Any]) -> str:
         f"Python {where['python']}, {where['system']}, {where['cpus']} CPUs; {versions}.",
         "",
     ]
+    busy = {row["case"]: row["cpus_used_by_others"] for row in results["rows"]}
+    if None not in busy.values():
+        listed = ", ".join(f"{case} {cpus:.1f}" for case, cpus in busy.items())
+        lines += [f"CPUs that other processes used meanwhile: {listed}.", ""]
     table = [HEADER, ("---",) * len(HEADER), *map(cells, results["rows"])]
     lines += ["| " + " | ".join(row) + " |" for row in table]
     notes = [f"- {row['name']} ({row['against']}): {row['note']}." for row in results["rows"] if row["note"]]

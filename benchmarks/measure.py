@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -96,3 +98,14 @@ def _maxrss(statement: str) -> float:
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=True).stdout
     return int(out) * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def others_cpu() -> float | None:
+    """CPU seconds used so far by everything but this process and its finished children; None where not known."""
+    try:
+        ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except OSError:
+        return None
+    idle = ticks[3] + ticks[4]
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK") - sum(u.ru_utime + u.ru_stime for u in usages)
