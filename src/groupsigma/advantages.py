@@ -22,6 +22,8 @@ from groupsigma.sigma import TOLERANCE, advantage_table
 
 #: Rows of a dense array worked on at a time, so that a block stays in cache.
 _BLOCK = 1 << 16
+#: Squares of rewards must stay in the range of floats.
+_LARGEST = 1e100
 
 
 def advantages(rewards: Any, dial: Dial = GRPO, *, atol: float = TOLERANCE) -> Any:
@@ -103,10 +105,9 @@ def advantages_by_prompt(
     if r.ndim != 1 or len(r) != len(prompt_ids):
         raise ArgumentError(who, "one prompt id for each reward", f"{tuple(r.shape)} rewards, {len(prompt_ids)} ids")
     if xp is np:
-        _refuse_huge(who, r)
         codes, distinct = arrays.factorize(prompt_ids)
         fold = arrays.by_code(codes, len(distinct), np)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return _ragged(r, dial, fold, weight, atol, np).astype(kind)
     if arrays.namespace(prompt_ids) is xp:
         distinct, codes = xp.unique(prompt_ids.to(r.device), return_inverse=True)
@@ -126,13 +127,12 @@ def _dense_numpy(rewards: Any, dial: Dial, atol: float) -> Any:
     told = dial.spread != "batch" and atol < 1
     table = advantage_table(G, dial).T.astype(out.dtype).ravel() if told else None
     step = max(1, _BLOCK // G)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for at in range(0, len(rows), step):
             block = rows[at : at + step]
             if table is not None and _look_up(block, table, out[at : at + step]):
                 continue
             r = np.array(block.T, dtype=np.float64, order="C")
-            _refuse_huge("advantages", r)
             out[at : at + step] = _rule(r, dial, fold, atol, np, batch).T
     return out.reshape(rewards.shape)
 
@@ -187,6 +187,9 @@ def _rule(r: Any, dial: Dial, fold: arrays.Fold, atol: float, xp: Any, batch: An
         mean = fold.total(r) / xp.clip(n, 1, None)
         off = xp.where(live, r - fold.rows(mean), 0.0)
     scale = xp.where(top >= bottom, xp.maximum(abs(top), abs(bottom)), 0.0)
+    if xp is np and (scale > _LARGEST).any():
+        hint = "scale them: GRPO does not mind"
+        raise ArgumentError("advantages", f"rewards of at most {_LARGEST:g}", "a larger one", hint=hint)
     mixed = top - bottom > atol * xp.clip(scale, 1.0, None)
     if dial.tilt and bool(((top > 1) | (bottom < 0)).any()):
         raise ArgumentError(
@@ -236,12 +239,6 @@ def _batch_spread(r: Any, dial: Dial, xp: Any) -> Any:
     mean = xp.sum(xp.where(live, r, 0.0)) / xp.clip(n, 1, None)
     off = xp.where(live, r - mean, 0.0)
     return xp.sqrt(xp.sum(off * off) / xp.clip(n - dial.ddof, 1, None))
-
-
-def _refuse_huge(who: str, r: Any) -> None:
-    """Squares must stay in the range of floats."""
-    if np.nanmax(np.abs(r[np.isfinite(r)]), initial=0.0) > 1e100:
-        raise ArgumentError(who, "rewards of at most 1e100", "a larger one", hint="scale them: GRPO does not mind")
 
 
 def _tolerance(who: str, atol: Any) -> None:

@@ -55,8 +55,7 @@ def has_visits(groups: Groups) -> bool:
     """Whether prompts occur in several rows, each row one visit."""
     if groups.rewards is not None or (groups.count != 1).any():
         return False
-    codes, ids = arrays.factorize(groups.prompt_ids)
-    return len(ids) < len(codes)
+    return len(set(groups.prompt_ids.tolist())) < len(groups.prompt_ids)
 
 
 def logged(groups: Groups) -> Split | None:

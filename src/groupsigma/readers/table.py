@@ -91,20 +91,22 @@ class _Table:
             extra = f", types = {{{typed}}}" if typed else ""
             return f"read_csv({found}, union_by_name = true, hive_partitioning = false{extra})"
         # Only the columns asked for are parsed: texts of many kilobytes are skipped over.
-        extra = f", columns = {{{typed}}}" if typed else ", union_by_name = true"
+        extra = f", columns = {{{typed}}}" if typed else ", union_by_name = true, sample_size = 4096"
         layout = "auto" if files.is_document(self.paths) else "newline_delimited"
         return f"read_json({found}, format = '{layout}', hive_partitioning = false{self.options}{extra})"
 
     def number(self, value: str) -> str:
         """An expression as DOUBLE; NULL where it marks an unscorable answer or is no number."""
+        number = f"TRY_CAST({value} AS DOUBLE)"
         if self.form == "parquet":
-            return f"TRY_CAST({value} AS DOUBLE)"
-        return f"CASE lower({value}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE TRY_CAST({value} AS DOUBLE) END"
+            return number
+        # The words are only looked at where the cast fails.
+        return f"coalesce({number}, CASE lower({value}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END)"
 
-    def broken(self, value: str) -> str:
+    def broken(self, value: str, number: str = "") -> str:
         """Whether a value is there, marks nothing and is no number."""
         text = f"lower(trim(CAST({value} AS VARCHAR)))"
-        return f"({value} IS NOT NULL AND {text} NOT IN {_NONE} AND {self.number(value)} IS NULL)"
+        return f"({number or self.number(value)} IS NULL AND {value} IS NOT NULL AND {text} NOT IN {_NONE})"
 
     def repeats(self, column: str | None) -> bool:
         """Whether some value of a column occurs twice."""
@@ -270,8 +272,9 @@ def _read_rewards(table: _Table, columns: Columns, notes: list[str], sure: bool 
                coalesce(bool_and(r IN (0, 1)) FILTER (live), true) AS two_valued
         FROM (SELECT id, step, CASE WHEN live THEN {right} END AS r, live, bad
               FROM (SELECT id, step, r, coalesce(isfinite(r), false) AS live, bad
-                    FROM (SELECT id, step, {table.number("v")} AS r, {table.broken("v")} AS bad
-                          FROM (SELECT {id_} AS id, {step} AS step, {value} AS v FROM {_HERE}))))
+                    FROM (SELECT id, step, r, {table.broken("v", "r")} AS bad
+                          FROM (SELECT id, step, v, {table.number("v")} AS r
+                                FROM (SELECT {id_} AS id, {step} AS step, {value} AS v FROM {_HERE})))))
         GROUP BY id, step ORDER BY step, id"""
     data = table.query(sql, [columns.reward], labels)
     if np.sum(data["bad"]):
