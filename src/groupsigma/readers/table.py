@@ -51,21 +51,27 @@ def read_table(sources: Sequence[str], columns: Columns) -> Groups:
         name = ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
         with files.connection(scratch) as db, files.explained(paths, form, name, scratch):
             try:
-                return _read(_Table(db, paths, form, name), columns)
+                return _read(_Table(db, paths, form, name, typed=form == "json"), columns)
             except duckdb.Error as error:
-                if "maximum_object_size" not in str(error):
-                    raise
-                # Lines of many megabytes need buffers that would slow every other file down.
-                return _read(_Table(db, paths, form, name, ", maximum_object_size = 1073741824"), columns)
+                # Lines of many megabytes need buffers that would slow every other file down. Anything
+                # else may be a value of another kind further down: as text it is read, or named.
+                large = ", maximum_object_size = 1073741824" if "maximum_object_size" in str(error) else ""
+                return _read(_Table(db, paths, form, name, large), columns)
 
 
 class _Table:
     """An opened source: its column types, and queries over them."""
 
     def __init__(
-        self, db: duckdb.DuckDBPyConnection, paths: list[str], form: str, name: str, options: str = ""
+        self,
+        db: duckdb.DuckDBPyConnection,
+        paths: list[str],
+        form: str,
+        name: str,
+        options: str = "",
+        typed: bool = False,
     ) -> None:
-        self.db, self.paths, self.form, self.name, self.options = db, paths, form, name, options
+        self.db, self.paths, self.form, self.name, self.options, self.typed = db, paths, form, name, options, typed
         self.types = self._describe(paths)
         if form == "json" and list(self.types) == ["json"]:
             got = "something else" if self._first_row(self._scan(paths)) else "an empty file"
@@ -84,7 +90,7 @@ class _Table:
         found = "[" + ", ".join(_quote(files.escaped(f), "'") for f in paths) + "]"
         if self.form == "parquet":
             return f"read_parquet({found}, union_by_name = true, hive_partitioning = false)"
-        types = {c: "VARCHAR[]" if self.types[c].endswith("[]") else "VARCHAR" for c in numbers}
+        types = {c: self._as(self.types[c]) for c in numbers}
         types |= dict.fromkeys(labels, "VARCHAR")
         typed = ", ".join(f"{_quote(c, chr(39))}: '{kind}'" for c, kind in types.items())
         if self.form == "csv":
@@ -95,16 +101,25 @@ class _Table:
         layout = "auto" if files.is_document(self.paths) else "newline_delimited"
         return f"read_json({found}, format = '{layout}', hive_partitioning = false{self.options}{extra})"
 
-    def number(self, value: str) -> str:
+    def _as(self, sniffed: str) -> str:
+        """What a column of numbers is read as: text, or float64 where the first rows of a JSON file are numbers."""
+        kind, rows = sniffed.removesuffix("[]"), "[]" if sniffed.endswith("[]") else ""
+        return ("DOUBLE" if self.typed and kind in ("BIGINT", "DOUBLE") else "VARCHAR") + rows
+
+    def number(self, value: str, column: str = "") -> str:
         """An expression as DOUBLE; NULL where it marks an unscorable answer or is no number."""
+        if column and self._as(self.types[column]).startswith("DOUBLE"):
+            return value
         number = f"TRY_CAST({value} AS DOUBLE)"
         if self.form == "parquet":
             return number
         # The words are only looked at where the cast fails.
-        return f"coalesce({number}, CASE lower({value}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END)"
+        return f"coalesce({number}, CASE lower(CAST({value} AS VARCHAR)) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END)"
 
-    def broken(self, value: str, number: str = "") -> str:
+    def broken(self, value: str, number: str = "", column: str = "") -> str:
         """Whether a value is there, marks nothing and is no number."""
+        if column and self._as(self.types[column]).startswith("DOUBLE"):
+            return "false"
         text = f"lower(trim(CAST({value} AS VARCHAR)))"
         return f"({number or self.number(value)} IS NULL AND {value} IS NOT NULL AND {text} NOT IN {_NONE})"
 
@@ -272,8 +287,8 @@ def _read_rewards(table: _Table, columns: Columns, notes: list[str], sure: bool 
                coalesce(bool_and(r IN (0, 1)) FILTER (live), true) AS two_valued
         FROM (SELECT id, step, CASE WHEN live THEN {right} END AS r, live, bad
               FROM (SELECT id, step, r, coalesce(isfinite(r), false) AS live, bad
-                    FROM (SELECT id, step, r, {table.broken("v", "r")} AS bad
-                          FROM (SELECT id, step, v, {table.number("v")} AS r
+                    FROM (SELECT id, step, r, {table.broken("v", "r", columns.reward)} AS bad
+                          FROM (SELECT id, step, v, {table.number("v", columns.reward)} AS r
                                 FROM (SELECT {id_} AS id, {step} AS step, {value} AS v FROM {_HERE})))))
         GROUP BY id, step ORDER BY step, id"""
     data = table.query(sql, [columns.reward], labels)
