@@ -266,6 +266,19 @@ def startup() -> list[Row]:
     ]
 
 
+def few_answers() -> list[Row]:
+    """10⁶ problems with 1 to 64 answers each: the fitted spread, and the bounds for one G."""
+    rng = np.random.default_rng(7)
+    n = rng.integers(1, 65, 1_000_000)
+    groups = gs.Groups(np.arange(len(n)), rng.binomial(n, rng.beta(0.5, 0.5, len(n))), n)
+    eight = gs.Groups(np.arange(len(n)), rng.binomial(8, rng.beta(0.5, 0.5, len(n))), np.full(len(n), 8))
+    fitted, bounded = compare(lambda: gs.mixture(groups), lambda: gs.silent_rate_interval(eight, 16), repeats=3)
+    return [
+        Row("mixture, 10⁶ problems, n from 1 to 64", fitted.seconds, at_most=2.0),
+        Row("silent_rate_interval, 10⁶ problems, n = 8, G = 16", bounded.seconds, at_most=0.5),
+    ]
+
+
 def run(tool: str, *arguments: str) -> str:
     """What a command of this Python's environment prints."""
     program = which(tool, path=str(Path(sys.executable).parent))
@@ -282,6 +295,7 @@ CASES: dict[str, Callable[[], list[Row]]] = {
     "advantages-by-prompt": ragged,
     "audit-file": audit_file,
     "startup": startup,
+    "few-answers": few_answers,
 }
 
 if __name__ == "__main__":
