@@ -264,6 +264,8 @@ def test_draws_and_the_risk_of_a_cap():
     for silent, batch, cap in ((0.43, 16, 2.0), (0.7, 128, 3.0), (0.9, 4, 10), (0.5, 100, 2.3)):
         failures = round(cap * batch) - batch
         assert cap_risk(silent, batch, cap) == pytest.approx(nbinom.sf(failures, batch, 1 - silent), rel=1e-9)
+    tiny = 1e-12
+    assert cap_risk(tiny, 1, 1) == pytest.approx(tiny, rel=1e-14)
     assert cap_risk(0.5, 1000, 1.001) <= 1 and cap_risk(0, 8, 1) == 0 and cap_risk(1, 8, 5) == 1
     with pytest.raises(ArgumentError, match="cap"):
         cap_risk(0.5, 8, 0.5)

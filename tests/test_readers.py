@@ -245,8 +245,18 @@ def test_guessed_columns_that_do_not_fit_are_left_out_and_said(tmp_path):
     path.write_text("id,step,reward\na,step_1,1\na,,0\n")
     groups = load(path)
     assert counts(groups) == {"a": (1, 2)} and "'step' holds no steps" in groups.notes[-1]
-    path.write_text("id,k,n,count\na,1,2,many\n")
-    assert counts(load(path)) == {"a": (1, 2)}
+    path.write_text("id,k,n,problems\na,1,2,many\n")
+    groups = load(path)
+    assert counts(groups) == {"a": (1, 2)} and "'problems' holds no whole numbers" in groups.notes[-1]
+
+
+def test_a_column_called_count_multiplies_nothing_unasked(tmp_path):
+    """Beside a rate it is as often the number of answers."""
+    path = tmp_path / "t.csv"
+    path.write_text("id,pass_rate,count\na,0.5,8\nb,0.25,8\n")
+    assert load(path).problems == 2 and load(path, Columns(count="count")).problems == 16
+    groups = load(path, Columns(answers="count"))
+    assert counts(groups) == {"a": (4, 8), "b": (2, 8)}
 
 
 def test_paths_are_not_patterns(tmp_path):

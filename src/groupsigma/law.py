@@ -277,8 +277,9 @@ def cap_risk(silent: ArrayLike, batch: int, cap: float) -> Floats:
     if factor.ndim or factor < 1:
         raise ArgumentError("cap_risk", "cap to be a number of at least 1", repr(cap))
     draws = np.asarray(int(float(factor) * wanted * (1 + 1e-12)))
-    # Fewer than `wanted` mixed groups among all draws.
-    return np.clip(binomial_mean(1 - share, draws, lambda mixed, _: np.where(mixed < wanted, 1.0, 0.0)), 0.0, 1.0)
+    # More silent groups among all draws than the cap leaves room for; in `share` itself no digit is lost.
+    room = int(draws) - wanted
+    return np.clip(binomial_mean(share, draws, lambda lost, _: np.where(lost > room, 1.0, 0.0)), 0.0, 1.0)
 
 
 def checked_rate(p: ArrayLike, false_positive: float = 0.0, false_negative: float = 0.0) -> Floats:

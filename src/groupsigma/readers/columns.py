@@ -25,7 +25,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "prompt", "problem", "question", "input", "input_prompt",
     ),
     "step": ("global_step", "training_step", "step"),
-    "count": ("problems", "multiplicity", "count"),
+    # Not "count": beside a rate it is as often the number of answers, and would multiply the problems.
+    "count": ("problems", "multiplicity"),
 }  # fmt: skip
 
 #: The roles that each kind of table uses, the one it stands on first.
