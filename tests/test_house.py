@@ -18,10 +18,12 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "errors", "checks", "arrays", "dial", "presets", "sigma", "expect", "law",
     "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
-    "splits", "audit", "findings",
+    "value", "belief", "allocate", "plan", "stopping",
+    "splits", "audit", "findings", "simulate",
     "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
-    "__init__",
-    "experiments", "experiments.claims", "experiments.readings", "experiments.paper",
+    "__init__", "figures",
+    "experiments", "experiments.claims", "experiments.readings", "experiments.arena", "experiments.rules",
+    "experiments.controlled", "experiments.dynamics", "experiments.pictures", "experiments.paper",
     "screen", "cli",
 )  # fmt: skip
 
@@ -104,6 +106,8 @@ def public():
                 (f"{p.name}={p.default!r}" if p.default is not p.empty else p.name)
                 if p.kind < 3
                 else f"*, {p.name}={p.default!r}"
+                if p.default is not p.empty
+                else f"*, {p.name}"
                 for p in inspect.signature(value).parameters.values()
             ]
             yield f"{name}({', '.join(parameters)})"

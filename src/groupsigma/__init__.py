@@ -43,6 +43,7 @@ from groupsigma.sigma import (
     sigma,
     slope,
 )
+from groupsigma.simulate import Records, simulate
 from groupsigma.survey import Borrowed, borrow, interval_width, problems_needed
 
 __version__ = "0.1.0"
@@ -69,6 +70,7 @@ __all__ = [
     "Mixture",
     "Posterior",
     "Preset",
+    "Records",
     "Region",
     "RewardSummary",
     "SourceError",
@@ -113,5 +115,6 @@ __all__ = [
     "silent_rate",
     "silent_rate_interval",
     "silent_rate_unbiased",
+    "simulate",
     "slope",
 ]

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -170,6 +171,9 @@ def reproduce(
         list[str] | None, typer.Argument(metavar="NAME", help="Claims by name or by first part; default all.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when a claim fails.")] = False,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw these claims' figures there, SVG and PNG.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series."""
@@ -177,7 +181,8 @@ def reproduce(
     from groupsigma.experiments.claims import choose
     from groupsigma.experiments.paper import CLAIMS
 
-    results = run(choose(CLAIMS, name or ()))
+    chosen = choose(CLAIMS, name or ())
+    results = run(chosen)
     if as_json:
         _print_json({"schema": "groupsigma.reproduce/1", "claims": [r.to_dict() for r in results]})
     else:
@@ -185,10 +190,26 @@ def reproduce(
         from groupsigma.screen import show as print_screen
 
         print_screen(claims_screen(results))
+    if figures is not None:
+        _draw({claim.name.split("/")[0] for claim in chosen}, figures)
     if check:
         if skipped := sum(r.verdict == "skipped" for r in results):
             typer.echo(f"{skipped} claims skipped: set GROUPSIGMA_DATA to the folder of published series", err=True)
         _fail_if([f"{r.name} fails" for r in results if r.verdict == "fails"])
+
+
+def _draw(parts: set[str], folder: Path) -> None:
+    """The charts of some parts as SVG and PNG, named on standard error."""
+    from groupsigma.experiments.pictures import FIGURES
+    from groupsigma.figures import save
+
+    if not parts & set(FIGURES):
+        raise ArgumentError("--figures", "claims that have figures", "none", hint="one of " + ", ".join(FIGURES))
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in sorted(parts & set(FIGURES)):
+        for name, chart in FIGURES[part]().items():
+            for kind in ("svg", "png"):
+                typer.echo(f"wrote {save(chart, folder / f'{name}.{kind}')}", err=True)
 
 
 def _parse_group(text: str) -> tuple[list[float], int | None]:

@@ -58,6 +58,11 @@ def binomial_mean(p: Floats, G: Ints, values: Values, widen: float = 0.0) -> Flo
     return out[inverse].reshape(p.shape)
 
 
+def table_mean(p: Floats, table: Floats) -> Floats:
+    """E[table[k]], k ~ Binomial(len(table) − 1, p), for p [N] as they come, without a search for equal ones."""
+    return _polynomial(p, len(table) - 1, table)
+
+
 def hypergeometric_mean(k: Ints, n: Ints, G: int, values: Values) -> Floats:
     """E[f(j, G)] when G of n logged answers, k of them right, are drawn without replacement; G <= n."""
     k, n = np.broadcast_arrays(k, n)

@@ -182,7 +182,7 @@ def claims_screen(results: Sequence[Result]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for result in results:
         lines = [result.says]
-        for who, numbers in (("paper", result.published), ("ours ", result.ours)):
+        for who, numbers in (("paper", result.published), ("ours ", result.ours), ("    ±", result.within)):
             if numbers:
                 lines.append(f"{who}  " + "  ".join(format(x, result.form) for x in numbers))
         if result.comment:

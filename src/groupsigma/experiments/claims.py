@@ -31,7 +31,8 @@ class Claim:
 
     compute returns our numbers, in the order of `published`; `within` is the largest
     difference from the published ones, half a unit of their last digit unless said
-    otherwise. With no published numbers `holds` decides.
+    otherwise; where it is itself computed, from the spread over repeated draws, it is a
+    function with one number for each published one. With no published numbers `holds` decides.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Claim:
     says: str
     published: tuple[float, ...]
     compute: Callable[[], tuple[float, ...]]
-    within: float = 0.0
+    within: float | Callable[[], tuple[float, ...]] = 0.0
     form: str = ".4g"
     holds: Callable[[tuple[float, ...]], bool] | None = None
     verdict: Verdict = "holds"
@@ -48,7 +49,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Result:
-    """A claim with our numbers beside the published ones."""
+    """A claim with our numbers beside the published ones; `within` where the tolerance was computed."""
 
     name: str
     where: str
@@ -58,6 +59,7 @@ class Result:
     verdict: Verdict
     comment: str
     form: str = field(default=".4g", repr=False)
+    within: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -87,8 +89,11 @@ def _check(claim: Claim) -> Result:
     except Missing as reason:
         return Result(claim.name, claim.where, claim.says, claim.published, (), "skipped", str(reason), claim.form)
     good = claim.holds is None or claim.holds(ours)
+    within = claim.within() if callable(claim.within) else (claim.within,) * len(claim.published)
     if claim.published:
-        good = good and len(ours) == len(claim.published)
-        good = good and all(abs(a - b) <= claim.within for a, b in zip(ours, claim.published, strict=False))
+        good = good and len(ours) == len(claim.published) == len(within)
+        good = good and all(abs(a - b) <= w for a, b, w in zip(ours, claim.published, within, strict=False))
     verdict: Verdict = claim.verdict if good else "fails"
-    return Result(claim.name, claim.where, claim.says, claim.published, ours, verdict, claim.comment, claim.form)
+    shown = within if callable(claim.within) else ()
+    head = (claim.name, claim.where, claim.says, claim.published)
+    return Result(*head, ours, verdict, claim.comment, claim.form, shown)

@@ -1,4 +1,4 @@
-"""The claims of arXiv 2607.00152 that need no training, and what we add: declared, not computed.
+"""The claims of arXiv 2607.00152 that need no language model, and what we add: declared, not computed.
 
 Table, equation and section numbers are those of the arXiv source.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from groupsigma.dial import DR_GRPO
+from groupsigma.experiments import dynamics
 from groupsigma.experiments import readings as r
 from groupsigma.experiments.claims import Claim
 from groupsigma.law import (
@@ -365,4 +366,4 @@ DAPO_LOG = (
     ),
 )
 
-CLAIMS: tuple[Claim, ...] = (*IDENTITY, *GROUP_SIZE, *OBJECTIVE, *BIGMATH, *DAPO_LOG)
+CLAIMS: tuple[Claim, ...] = (*IDENTITY, *GROUP_SIZE, *OBJECTIVE, *BIGMATH, *DAPO_LOG, *dynamics.CLAIMS)

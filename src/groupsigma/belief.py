@@ -1,0 +1,427 @@
+"""What is believed of every problem's solve rate while the policy moves.
+
+A belief is a row of probabilities over a grid of log-odds; the problems' rows make one matrix.
+Everything closed: a visit multiplies a row by p^k (1−p)^(n−k); time blurs it by a random walk and
+draws it back towards the population (a change of unknown cause); what all problems share (a
+common drift, a published solve rate, any column) shifts rows along the grid, visited or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from groupsigma import arrays, checks
+from groupsigma.checks import Floats, Ints
+from groupsigma.errors import ArgumentError
+from groupsigma.groups import Groups
+from groupsigma.mixture import Mixture, mixture
+
+#: The grid reaches p = 1.2e-4 and its mirror: below, no group in reach is ever mixed.
+_REACH = 9.0
+_POINTS = 49
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How beliefs age, per step since the last one.
+
+    Attributes:
+        wander: standard deviation of a problem's own random walk, in log-odds.
+        forget: chance that a problem is as if drawn anew from the population; 0 to 1.
+        common: standard deviation of the walk that all problems share, in log-odds; what a
+            batch does to it is inferred and moves the unvisited too. 0 switches it off.
+        effects: the same for each column's coefficient.
+        learn: share of the population's curve replaced by today's beliefs at an update.
+    """
+
+    wander: float = 0.05
+    forget: float = 0.002
+    common: float = 0.05
+    effects: float = 0.02
+    learn: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, most in (("wander", np.inf), ("forget", 1), ("common", np.inf), ("effects", np.inf), ("learn", 1)):
+            value = checks.floats("Drift", name, getattr(self, name))
+            if value.ndim or not 0 <= value <= most or not np.isfinite(value):
+                raise ArgumentError("Drift", f"{name} from 0{' to 1' if most == 1 else ''}", repr(getattr(self, name)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Beliefs:
+    """One row of probabilities for each problem, over `odds`; made by `Beliefs.about` or `Beliefs.of_groups`.
+
+    Attributes:
+        prompt_ids: [P] labels.
+        weight: float64 [P, J], rows sum to 1.
+        spread: float64 [J], the population's curve, towards which rows are drawn.
+        seen: [P] answers ever counted for each problem.
+        recent: [P] contrast pairs it gave, halved every few steps; what breadth looks at.
+        columns: [P, d] what is known of the problems, or None; effect, covariance: of their coefficients.
+        count: [P] how many problems a row stands for.
+        drift: how rows age; step: the time they are true for.
+    """
+
+    prompt_ids: Any
+    weight: Floats
+    spread: Floats
+    seen: Floats
+    recent: Floats
+    count: Ints
+    columns: Floats
+    effect: Floats
+    covariance: Floats
+    drift: Drift = field(default_factory=Drift)
+    step: int = 0
+
+    def __repr__(self) -> str:
+        return f"Beliefs({len(self.weight):,} problems, step {self.step}, {int(self.seen.sum()):,} answers)"
+
+    @property
+    def p(self) -> Floats:
+        """The grid as solve rates, float64 [J]."""
+        return _grid(self.weight.shape[1])[1]
+
+    @property
+    def mean(self) -> Floats:
+        """E[p] of each problem."""
+        return self.weight @ self.p
+
+    def interval(self, level: float = 0.9) -> tuple[Floats, Floats]:
+        """The central interval of p that holds at least `level`."""
+        from groupsigma.mixture import Posterior
+
+        return Posterior(self.p, self.weight).interval(level)
+
+    @classmethod
+    def about(
+        cls,
+        prompt_ids: ArrayLike,
+        *,
+        rate: ArrayLike | None = None,
+        strength: float = 4.0,
+        columns: ArrayLike | None = None,
+        spread: Mixture | None = None,
+        drift: Drift | None = None,
+        points: int = _POINTS,
+    ) -> Beliefs:
+        """Beliefs about problems not yet tried.
+
+        Args:
+            prompt_ids: [P] labels, all different.
+            rate: [P] a published solve rate or a model's forecast in [0, 1], NaN where there is none;
+                it counts like `strength` answers. Learn how far to trust it by giving it as a column too.
+            columns: [P, d] anything that may tell hard from easy (numbers; standardise them):
+                coefficients are learned from all visits and move the unvisited too.
+            spread: the population's curve; by default flat in arcsin √p (Beta(½, ½)).
+            drift: how beliefs age.
+
+        >>> Beliefs.about(["a", "b"], rate=[0.1, float("nan")]).mean.round(2).tolist()
+        [0.18, 0.5]
+        """
+        who = "Beliefs.about"
+        ids = np.asarray(prompt_ids)
+        if ids.ndim != 1 or not len(ids):
+            raise ArgumentError(who, "one id for each problem, at least one", f"shape {ids.shape}")
+        curve = _start(spread, points)
+        weight = np.tile(curve, (len(ids), 1))
+        odds, p = _grid(points)
+        if rate is not None:
+            r = checks.floats(who, "rate", rate)
+            if r.shape != ids.shape:
+                raise ArgumentError(who, "a rate for each problem", f"{r.size} rates, {len(ids)} problems")
+            known = ~np.isnan(r)
+            checks.probabilities(who, r[known], "rate")
+            n = float(checks.finite(who, "strength", strength))
+            weight[known] = _normal(np.log(weight[known]) + _log_chance(n * r[known], n * (1 - r[known]), p))
+        z = np.ones((len(ids), 1))
+        if columns is not None:
+            given = checks.finite(who, "columns", columns)
+            given = given[:, None] if given.ndim == 1 else given
+            if given.ndim != 2 or len(given) != len(ids):
+                raise ArgumentError(who, "columns [problems, d]", f"shape {given.shape} for {len(ids)} problems")
+            z = np.hstack([z, given])
+        d = z.shape[1]
+        # Coefficients start unknown within a unit of log-odds, the common shift within none: the curve holds it.
+        covariance = np.diag(np.r_[0.0, np.full(d - 1, 0.25)])
+        made = cls(
+            ids, weight, curve, np.zeros(len(ids)), np.zeros(len(ids)), np.ones(len(ids), dtype=np.int64),
+            z, np.zeros(d), covariance, drift or Drift(),
+        )  # fmt: skip
+        if len(made._rows) != len(ids):
+            raise ArgumentError(who, "ids that differ", f"{len(ids) - len(made._rows)} repeated")
+        return made
+
+    @classmethod
+    def known(
+        cls, prompt_ids: ArrayLike, p: ArrayLike, *, drift: Drift | None = None, points: int = _POINTS
+    ) -> Beliefs:
+        """Beliefs that are sure of one solve rate each: an oracle's, or rates taken as exact.
+
+        >>> Beliefs.known(["a"], [0.25]).mean.round(2).tolist()
+        [0.25]
+        """
+        made = cls.about(prompt_ids, drift=drift, points=points)
+        odds, grid = _grid(points)
+        rate = np.clip(checks.probabilities("Beliefs.known", p), grid[0], grid[-1])
+        if rate.shape != made.count.shape:
+            raise ArgumentError("Beliefs.known", "one p for each problem", f"shape {rate.shape}")
+        return replace(made, weight=_split(np.log(rate) - np.log1p(-rate), odds))
+
+    @classmethod
+    def of_groups(cls, groups: Groups, drift: Drift | None = None) -> Beliefs:
+        """Beliefs from logged answers: the fitted spread of solve rates, and each row's posterior.
+
+        Rates without n are taken as exact. Several visits of a prompt are run through in the order
+        of their steps. Equal rows need not be merged; `count` is kept.
+
+        Raises: ArgumentError for graded rewards.
+
+        >>> told = Beliefs.of_groups(Groups(["a", "b"], [0, 4], [8, 8]))
+        >>> bool(told.mean[0] < told.mean[1])
+        True
+        """
+        rates = groups.solve_rate
+        codes, ids = arrays.factorize(groups.prompt_ids)
+        if groups.n_correct is None:
+            if len(ids) != len(codes):
+                raise ArgumentError("Beliefs.of_groups", "one rate for each problem", "repeated ids")
+            sure = cls.known(groups.prompt_ids, rates, drift=drift, points=_points(4096))
+            return replace(sure, count=groups.count, spread=sure.weight.T @ (groups.count / groups.count.sum()))
+        n = groups.n_rollouts
+        spread = mixture(groups)
+        points = _points(int(n.max()))
+        if len(ids) == len(codes):
+            curve = _start(spread, points)
+            weight = _normal(np.log(curve) + _log_chance(groups.n_correct, n - groups.n_correct, _grid(points)[1]))
+            made = cls.about(groups.prompt_ids, drift=drift, points=points)
+            step = 0 if groups.step is None else int(groups.step.max())
+            return replace(made, weight=weight, spread=curve, seen=n.astype(np.float64), count=groups.count, step=step)
+        made = cls.about(ids, spread=spread, drift=drift, points=points)
+        from groupsigma.drift import visits
+
+        at = visits(groups) if groups.step is None else groups.step
+        made = replace(made, step=int(at.min()))
+        for step in np.unique(at):
+            here = np.flatnonzero(at == step)
+            made = made.advance(int(step)).update(groups.prompt_ids[here], groups.n_correct[here], n[here])
+        return made
+
+    def advance(self, step: int) -> Beliefs:
+        """The same beliefs as they stand at a later step: blurred by `wander`, drawn to the spread by `forget`."""
+        passed = int(checks.whole("advance", "step", step, 0)) - self.step
+        if passed < 0:
+            raise ArgumentError("advance", f"a step of at least {self.step}", str(step))
+        if not passed:
+            return self
+        d = self.drift
+        weight = self.weight
+        if d.wander:
+            weight = weight @ _blur(weight.shape[1], round(d.wander * np.sqrt(passed), 9))
+        keep = (1 - d.forget) ** passed
+        if keep < 1:
+            weight = keep * weight + (1 - keep) * self.spread
+        walk = passed * np.r_[d.common**2, np.full(len(self.effect) - 1, d.effects**2)]
+        return replace(
+            self, weight=weight, step=step, recent=self.recent * 0.8**passed, covariance=self.covariance + np.diag(walk)
+        )
+
+    def update(self, prompt_ids: ArrayLike, n_correct: ArrayLike, n_rollouts: ArrayLike) -> Beliefs:
+        """Beliefs after k of n more answers to some problems, at the present step.
+
+        First what the visited problems have in common moves all rows (a step of an extended Kalman
+        filter on the columns' coefficients), then each visited row is multiplied by its likelihood.
+
+        Args: prompt_ids [M], any of ours, repeats allowed; k, n [M], 0 ≤ k ≤ n, n ≥ 1.
+        Raises: ArgumentError for ids not ours.
+        """
+        k, n = checks.counts("update", n_correct, n_rollouts, ("n_correct", "n_rollouts"))
+        rows = self.rows(prompt_ids)
+        if rows.shape != k.shape:
+            raise ArgumentError("update", "k and n for each prompt id", f"{rows.size} ids, shapes {k.shape}")
+        return self.observe(rows, k, n)
+
+    def observe(self, rows: Ints, k: Ints, n: Ints) -> Beliefs:
+        """`update` by row number, unchecked; each row once or more."""
+        if len(np.unique(rows)) != len(rows):
+            distinct, code = np.unique(rows, return_inverse=True)
+            k, n = (np.bincount(code, x, len(distinct)) for x in (k, n))
+            rows = distinct
+        odds, p = _grid(self.weight.shape[1])
+        chance = _log_chance(k, n - k, p)
+        moved = self._share(rows, np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64))
+        weight = moved.weight if moved is not self else self.weight.copy()
+        with np.errstate(divide="ignore"):
+            weight[rows] = _normal(np.log(weight[rows]) + chance)
+        seen, recent = self.seen.copy(), self.recent.copy()
+        seen[rows] += n
+        recent[rows] += k * (n - k) / np.maximum(n, 1)
+        learn = self.drift.learn
+        spread = self.spread
+        if learn:
+            share = self.count / self.count.sum()
+            spread = (1 - learn) * spread + learn * (share @ weight)
+        return replace(moved, weight=weight, seen=seen, recent=recent, spread=spread)
+
+    def _share(self, rows: Ints, k: Floats, n: Floats) -> Beliefs:
+        """All rows shifted by what the visited ones say about the coefficients of the columns."""
+        if not self.covariance.any():
+            return self
+        p = self.p
+        z = self.columns[rows]
+        weight = self.weight[rows]
+        mean = weight @ p
+        spread_p = weight @ (p * p) - mean**2
+        # k/n as seen through an uncertain p: slope d E[p]/d odds, variance of k/n about E[p].
+        slope = weight @ (p * (1 - p))
+        noise = (mean * (1 - mean) + (n - 1) * spread_p) / n
+        gained = (z * (slope**2 / noise)[:, None]).T @ z
+        pull = z.T @ (slope * (k / n - mean) / noise)
+        # (Σ⁻¹ + Zᵀ H Z)⁻¹ Zᵀ g without inverting a Σ that may hold zeros.
+        inner = np.eye(len(gained)) + self.covariance @ gained
+        covariance = np.linalg.solve(inner, self.covariance)
+        move = covariance @ pull
+        covariance = (covariance + covariance.T) / 2
+        shifted = _shift(self.weight, self.columns @ move)
+        return replace(self, weight=shifted, effect=self.effect + move, covariance=covariance)
+
+    def draw(self, rng: np.random.Generator) -> Beliefs:
+        """Beliefs that are sure of one solve rate each, drawn from these rows (Thompson sampling)."""
+        at = (np.cumsum(self.weight, 1) < rng.random((len(self.weight), 1)) * (1 - 1e-12)).sum(1)
+        weight = np.zeros_like(self.weight)
+        weight[np.arange(len(at)), np.minimum(at, weight.shape[1] - 1)] = 1.0
+        return replace(self, weight=weight)
+
+    def rows(self, prompt_ids: ArrayLike) -> Ints:
+        """Row number of each id."""
+        try:
+            return np.array([self._rows[i] for i in np.asarray(prompt_ids).tolist()], dtype=np.int64)
+        except KeyError as error:
+            raise ArgumentError("rows", "ids of problems in these beliefs", repr(error.args[0])) from None
+
+    @property
+    def _rows(self) -> Mapping[Any, int]:
+        cached = self.__dict__.get("_index")
+        if cached is None or cached[0] is not self.prompt_ids:
+            cached = (self.prompt_ids, {label: i for i, label in enumerate(self.prompt_ids.tolist())})
+        object.__setattr__(self, "_index", cached)
+        return cached[1]
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain arrays and numbers: what a trainer's checkpoint carries."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "drift"} | {"drift": vars(self.drift)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Beliefs:
+        """Beliefs again, bit for bit, from what `state` gave."""
+        return cls(**{**state, "drift": Drift(**state["drift"])})
+
+
+_GRIDS: dict[int, tuple[Floats, Floats]] = {}
+_BLURS: dict[tuple[int, float], Floats] = {}
+
+
+def _grid(points: int) -> tuple[Floats, Floats]:
+    if points not in _GRIDS:
+        odds = np.linspace(-_REACH, _REACH, points)
+        _GRIDS[points] = odds, 1 / (1 + np.exp(-odds))
+    return _GRIDS[points]
+
+
+def _points(n: int) -> int:
+    """Enough points that n answers' posterior, of width 2/√n in log-odds, spans more than one."""
+    return int(min(2049, max(_POINTS, 2 * (int(_REACH * np.sqrt(n)) // 2) + 1)))
+
+
+def _start(spread: Mixture | None, points: int) -> Floats:
+    odds, p = _grid(points)
+    if spread is None:
+        curve = np.sqrt(p * (1 - p))
+        return curve / curve.sum()
+    with np.errstate(divide="ignore"):
+        curve = spread.weight @ _split(np.log(spread.p) - np.log1p(-spread.p), odds)
+    # No solve rate is ruled out for good: a part in 10⁶ everywhere.
+    return (curve + 1e-6 / points) / (curve.sum() + 1e-6)
+
+
+def _split(at: Floats, odds: Floats) -> Floats:
+    """Unit masses at log-odds `at`, each split between its two grid neighbours, [len(at), J]."""
+    place = np.clip((np.clip(at, odds[0], odds[-1]) - odds[0]) / (odds[1] - odds[0]), 0, len(odds) - 1)
+    low = np.minimum(place.astype(np.int64), len(odds) - 2)
+    out = np.zeros((len(place), len(odds)))
+    every = np.arange(len(place))
+    out[every, low] = 1 - (place - low)
+    out[every, low + 1] = place - low
+    return out
+
+
+def _log_chance(k: ArrayLike, f: ArrayLike, p: Floats) -> Floats:
+    return np.multiply.outer(np.asarray(k, dtype=np.float64), np.log(p)) + np.multiply.outer(
+        np.asarray(f, dtype=np.float64), np.log1p(-p)
+    )
+
+
+def _normal(log: Floats) -> Floats:
+    out = np.exp(log - log.max(-1, keepdims=True))
+    return out / out.sum(-1, keepdims=True)
+
+
+def _blur(points: int, width: float) -> Floats:
+    """P(next | now) of a step of a random walk in log-odds with this standard deviation; mass stays on the grid."""
+    if (points, width) not in _BLURS:
+        odds, _ = _grid(points)
+        h = odds[1] - odds[0]
+        # Below half a spacing a normal kernel would underflow to the identity: three points carry the variance.
+        if width < h:
+            out = np.eye(points)
+            side = width**2 / (2 * h**2)
+            for i in range(points):
+                for j in (i - 1, i + 1):
+                    if 0 <= j < points:
+                        out[i, j] += side
+                        out[i, i] -= side
+        else:
+            out = np.exp(-0.5 * ((odds - odds[:, None]) / width) ** 2)
+            out /= out.sum(1, keepdims=True)
+        if len(_BLURS) > 256:
+            _BLURS.clear()
+        _BLURS[points, width] = out
+    return _BLURS[points, width]
+
+
+def _shift(weight: Floats, by: Floats) -> Floats:
+    """Each row moved by its own log-odds: to whole spacings exactly, between them by splitting the mass in two."""
+    points = weight.shape[1]
+    h = 2 * _REACH / (points - 1)
+    place = np.clip(by / h, -points, points)
+    if np.ptp(place) < 1e-12 and abs(place[0]) < 1:
+        f = abs(float(place[0]))
+        out = (1 - f) * weight
+        if place[0] >= 0:
+            out[:, 1:] += f * weight[:, :-1]
+            out[:, -1] += f * weight[:, -1]
+        else:
+            out[:, :-1] += f * weight[:, 1:]
+            out[:, 0] += f * weight[:, 0]
+        return out
+    if (abs(place) < 1).all():
+        up, down = np.maximum(place, 0)[:, None], np.maximum(-place, 0)[:, None]
+        out = (1 - up - down) * weight
+        out[:, 1:] += up * weight[:, :-1]
+        out[:, -1:] += up * weight[:, -1:]
+        out[:, :-1] += down * weight[:, 1:]
+        out[:, :1] += down * weight[:, :1]
+        return out
+    low = np.floor(place).astype(np.int64)
+    part = (place - low)[:, None]
+    out = np.zeros_like(weight)
+    target = np.arange(points) + low[:, None]
+    every = np.arange(len(weight))[:, None]
+    np.add.at(out, (every, np.clip(target, 0, points - 1)), (1 - part) * weight)
+    np.add.at(out, (every, np.clip(target + 1, 0, points - 1)), part * weight)
+    return out

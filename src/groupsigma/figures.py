@@ -1,0 +1,156 @@
+"""Charts: one look for all of them, drawn offline to SVG and PNG.
+
+Every method has one colour everywhere (Okabe and Ito's palette, told apart without seeing red or
+green), every line its name beside it, every axis its unit. A chart is built from layers that share
+`Axes`; it holds the numbers it shows.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+from numpy.typing import ArrayLike
+
+from groupsigma.errors import ArgumentError
+
+#: Method -> colour; INK is for what belongs to none.
+COLORS = {
+    "grpo": "#0072B2",
+    "dr-grpo": "#D55E00",
+    "dapo": "#009E73",
+    "rloo": "#CC79A7",
+    "maxrl": "#E69F00",
+    "logit": "#56B4E9",
+}
+INK, PALE = "#333333", "#8a8a8a"
+#: For README width: three panels in a row.
+WIDTH, HEIGHT = 228, 190
+FONT = "Helvetica, Arial, sans-serif"
+#: Pixels of a PNG for each of the SVG.
+_SCALE = 2
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What the layers of a panel share: titles with units, and the ticks of both axes, which end where those end.
+
+    >>> axes = Axes("training step", "solve rate", (0, 75, 150), (0, 0.5, 1))
+    >>> axes.line([0, 150], [0.1, 0.9], COLORS["grpo"]).to_dict()["mark"]["type"]
+    'line'
+    """
+
+    x: str
+    y: str
+    across: tuple[float, ...]
+    up: tuple[float, ...] = (0, 0.2, 0.4, 0.6, 0.8, 1)
+    percent: bool = False
+
+    def _encode(self, **channels: str) -> dict[str, Any]:
+        form = ".0%" if self.percent else "~g"
+        return {
+            "x": alt.X("x:Q", title=self.x, **_ticks(self.across, "~f")),
+            "y": alt.Y("y:Q", title=self.y, **_ticks(self.up, form)),
+            **channels,
+        }
+
+    def line(self, x: ArrayLike, y: ArrayLike, color: str, *, dash: Sequence[int] = (), width: float = 2) -> alt.Chart:
+        """A line through (x, y)."""
+        mark: dict[str, Any] = dict(color=color, strokeWidth=width, strokeDash=list(dash), clip=True)
+        return alt.Chart(_rows(x=x, y=y)).mark_line(**mark).encode(**self._encode())
+
+    def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str) -> alt.Chart:
+        """The range between low and high."""
+        chart = alt.Chart(_rows(x=x, y=low, top=high)).mark_area(color=color, opacity=0.22, clip=True)
+        return chart.encode(**self._encode(y2="top:Q"))
+
+    def bars(self, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str) -> alt.Chart:
+        """Upright strokes from low to high."""
+        chart = alt.Chart(_rows(x=x, y=low, top=high)).mark_rule(color=color, opacity=0.35, strokeWidth=6)
+        return chart.encode(**self._encode(y2="top:Q"))
+
+    def points(self, x: ArrayLike, y: ArrayLike, color: str, *, shape: str = "circle", size: float = 22) -> alt.Chart:
+        """Hollow marks."""
+        mark: dict[str, Any] = dict(color=color, filled=False, shape=shape, size=size, strokeWidth=1.2, opacity=1)
+        return alt.Chart(_rows(x=x, y=y)).mark_point(**mark).encode(**self._encode())
+
+    def label(self, x: float, y: float, text: str, color: str = INK, align: str = "left") -> alt.Chart:
+        """Words at a place, in the colour of what they name; \\n breaks the line."""
+        mark: dict[str, Any] = dict(
+            text=text.split("\n"), color=color, align=align, baseline="middle", fontSize=11, lineHeight=13
+        )
+        return alt.Chart(_rows(x=[x], y=[y])).mark_text(**mark).encode(**self._encode())
+
+
+def _ticks(values: tuple[float, ...], form: str) -> dict[str, Any]:
+    scale = alt.Scale(domain=[values[0], values[-1]], nice=False, zero=False)
+    return {"scale": scale, "axis": alt.Axis(values=list(values), format=form)}
+
+
+def panel(title: str, *layers: alt.Chart) -> Any:
+    """Layers over each other under a title."""
+    return alt.layer(*layers, title=title).properties(width=WIDTH, height=HEIGHT)
+
+
+def row(title: str, caption: str, *panels: Any) -> alt.HConcatChart:
+    """Panels side by side under a title and a line of small print: what was run, n, what the marks are."""
+    head = alt.TitleParams(
+        title, subtitle=caption, anchor="start", offset=14, fontSize=15, subtitleFontSize=11.5, subtitleColor=INK
+    )  # fmt: skip
+    chart = alt.hconcat(*panels, spacing=22, title=head)
+    return chart.configure(font=FONT, background="white").configure_view(stroke=None).configure_axis(
+        grid=True, gridColor="#eeeeee", domainColor=PALE, tickColor=PALE, tickSize=4,
+        labelColor=INK, titleColor=INK, labelFontSize=11, titleFontSize=11, titleFontWeight="normal", titlePadding=6,
+    ).configure_title(fontSize=12.5, color=INK, anchor="start", frame="group", fontWeight="bold", offset=8)  # fmt: skip
+
+
+def save(chart: Any, path: str | os.PathLike[str]) -> Path:
+    """Write a chart as .svg or .png, whole or not at all: beside its place first, then moved there.
+
+    Args: chart: any Altair chart; path: its folder must be there, the ending says the format.
+    Returns: the path. Raises: ArgumentError for another ending; OSError where it cannot be written.
+
+    >>> import tempfile
+    >>> line = Axes("step", "share", (0, 1)).line([0, 1], [0, 1], INK)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(row("A line", "2 points", panel("a", line)), Path(folder) / "a.svg").name
+    'a.svg'
+    """
+    target = Path(path)
+    kind = target.suffix.lower().lstrip(".")
+    if kind not in ("svg", "png"):
+        raise ArgumentError("save", "a path that ends in .svg or .png", repr(str(path)))
+    if kind == "svg":
+        text = io.StringIO()
+        chart.save(text, format="svg")
+        data = _numbered(text.getvalue()).encode()
+    else:
+        image = io.BytesIO()
+        chart.save(image, format="png", scale_factor=_SCALE)
+        data = image.getvalue()
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+    return target
+
+
+def _numbered(svg: str) -> str:
+    """Names of clip paths counted from 0: the renderer goes on counting from chart to chart."""
+    names = dict.fromkeys(re.findall(r"\bclip\d+\b", svg))
+    fresh = {name: f"clip{i}" for i, name in enumerate(names)}
+    return re.sub(r"\bclip\d+\b", lambda match: fresh[match[0]], svg)
+
+
+def _rows(**columns: ArrayLike) -> alt.InlineData:
+    arrays = [np.asarray(values, dtype=np.float64).tolist() for values in columns.values()]
+    return alt.InlineData(values=[dict(zip(columns, cells, strict=True)) for cells in zip(*arrays, strict=True)])
