@@ -153,7 +153,7 @@ def test_columns_by_option(tmp_path):
 
 def test_help_names_every_command_and_version_is_printed():
     done = run("--help")
-    assert all(verb in done.stdout for verb in ("show", "audit", "dials", "reproduce"))
+    assert all(verb in done.stdout for verb in ("show", "audit", "plan", "dials", "reproduce"))
     assert run("--version").stdout.startswith("groupsigma ")
 
 

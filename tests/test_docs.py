@@ -40,7 +40,9 @@ def test_links_between_pages_lead_somewhere():
 
 
 def test_the_python_of_the_readme_runs():
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    first, second = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     names: dict = {}
-    exec(block, names)
+    exec(first, names)
+    assert names["spent"].tries.tolist() == [4, 7, 5]
+    exec(second, names)
     assert names["gs"].required_group_size([0.5, 0.05]).tolist() == [11, 69]

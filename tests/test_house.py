@@ -18,13 +18,15 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "errors", "checks", "arrays", "dial", "presets", "sigma", "expect", "law",
     "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
-    "value", "belief", "allocate", "plan", "stopping",
+    "value", "belief", "allocate", "plan", "stopping", "implied",
     "splits", "audit", "findings", "simulate",
     "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
     "__init__", "figures",
-    "experiments", "experiments.claims", "experiments.readings", "experiments.arena", "experiments.rules",
+    "experiments", "experiments.claims", "experiments.readings", "experiments.arena",
+    "experiments.engine", "experiments.published", "experiments.rules", "experiments.run",
+    "experiments.tournament",
     "experiments.controlled", "experiments.dynamics", "experiments.pictures", "experiments.paper",
-    "screen", "cli",
+    "screen", "plan_screen", "output", "cli",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ heavier; DuckDB is loaded by `load`, and torch is never imported, only recognise
 
 from groupsigma.advantages import advantages, advantages_by_prompt
 from groupsigma.audit import Audit, audit
+from groupsigma.belief import Beliefs, Drift
 from groupsigma.bounds import Region, expected_gain_interval, region, silent_rate_interval
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
 from groupsigma.drift import Forecast, forecast
@@ -30,6 +31,7 @@ from groupsigma.law import (
     silent_rate,
 )
 from groupsigma.mixture import Mixture, Posterior, mixture
+from groupsigma.plan import Plan, Totals, plan
 from groupsigma.presets import DIALS, PRESETS, Preset, find_dial
 from groupsigma.readers import load
 from groupsigma.readers.columns import Columns
@@ -44,7 +46,9 @@ from groupsigma.sigma import (
     slope,
 )
 from groupsigma.simulate import Records, simulate
+from groupsigma.stopping import Stopping, should_continue, stopping
 from groupsigma.survey import Borrowed, borrow, interval_width, problems_needed
+from groupsigma.value import Goal, beta_value, group_value
 
 __version__ = "0.1.0"
 
@@ -59,26 +63,33 @@ __all__ = [
     "RLOO",
     "ArgumentError",
     "Audit",
+    "Beliefs",
     "Borrowed",
     "Columns",
     "Dial",
+    "Drift",
     "Finding",
     "Forecast",
+    "Goal",
     "Groups",
     "GroupsigmaError",
     "Identity",
     "Mixture",
+    "Plan",
     "Posterior",
     "Preset",
     "Records",
     "Region",
     "RewardSummary",
     "SourceError",
+    "Stopping",
+    "Totals",
     "advantage_pair",
     "advantage_table",
     "advantages",
     "advantages_by_prompt",
     "audit",
+    "beta_value",
     "borrow",
     "cap_risk",
     "checked_rate",
@@ -95,6 +106,7 @@ __all__ = [
     "gain",
     "gradient_share",
     "group_size_law",
+    "group_value",
     "identity",
     "interval_width",
     "is_silent",
@@ -108,13 +120,16 @@ __all__ = [
     "pass_at",
     "pass_at_k",
     "pass_hat_k",
+    "plan",
     "problems_needed",
     "region",
     "required_group_size",
+    "should_continue",
     "sigma",
     "silent_rate",
     "silent_rate_interval",
     "silent_rate_unbiased",
     "simulate",
     "slope",
+    "stopping",
 ]

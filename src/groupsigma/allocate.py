@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groupsigma.checks import Floats, Ints
 
@@ -19,11 +21,11 @@ from groupsigma.checks import Floats, Ints
 _ROWS = 4096
 #: Segments past the margin whose rows compete for the rest of the budget.
 _LINE = 256
-#: Beyond this many cells a sample brackets the price first.
-_SAMPLE = 1 << 17
+#: Beyond twice as many rows a sample brackets the price first.
+_SAMPLE = 512
 
-#: V of the rows start to stop at 0, 1, …, most tries: float64 [stop − start, most + 1].
-Values = Callable[[int, int], Floats]
+#: V of some rows (a slice, or row numbers) at 0, 1, …, most tries: float64 [rows, most + 1].
+Values = Callable[[Any], Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,31 +95,30 @@ def allocate(
     price = float(s.slope[order[fits]])
     bound, split = value + price * left, None
     line = list(dict.fromkeys(s.row[order[fits : fits + _LINE]].tolist()))
-    now = {row: values(row, row + 1)[0] for row in line}
+    now = dict(zip(line, values(np.array(line)), strict=True))
     while True:
         best = (0.0, 0, 0, 0)
         for row, v in now.items():
             affordable = int(left * (1 + 1e-12) / cost[row])
-            if count[row] > 1:
-                at = _next(v, int(tries[row]), least, base)
-                copies = min(int(count[row]), affordable // (at - int(tries[row]))) if at else 0
-                if copies and (copies == count[row] or split is None):
-                    best = max(best, (copies * float(v[at] - v[tries[row]]), row, at, copies))
+            now_at = int(tries[row])
+            ahead = np.arange(max(least, now_at + 1), min(most, now_at + affordable) + 1)
+            if not len(ahead):
                 continue
-            reach_of = np.arange(max(least, int(tries[row]) + 1), min(most, int(tries[row]) + affordable) + 1)
-            if len(reach_of):
-                at = int(reach_of[v[reach_of].argmax()])
-                best = max(best, (float(v[at] - v[tries[row]]), row, at, 1))
-        gained, row, at, copies = best
-        if gained <= 0:
+            # A row of many problems is divided once: some of them get more.
+            copies = np.minimum(count[row], affordable // (ahead - now_at))
+            gains = np.where((copies == count[row]) | (split is None), copies * (v[ahead] - v[now_at]), 0.0)
+            j = int(gains.argmax())
+            best = max(best, (float(gains[j]), row, int(ahead[j]), int(copies[j])))
+        gain, row, new, some = best
+        if gain <= 0:
             break
-        value += gained
-        left -= copies * (at - int(tries[row])) * float(cost[row])
-        if copies < count[row]:
-            split = (row, copies, at)
+        value += gain
+        left -= some * (new - int(tries[row])) * float(cost[row])
+        if some < count[row]:
+            split = (row, some, new)
             del now[row]
         else:
-            tries[row] = at
+            tries[row] = new
     return Allocation(tries, split, value, max(bound, value), price, budget - left)
 
 
@@ -125,16 +126,20 @@ def _bracket(
     values: Values, most: int, least: int, room: float, cost: Floats, count: Ints, base: int
 ) -> tuple[float, float]:
     """Prices between which the last unit's lies, by a sample of the rows; (0, inf) where there are few."""
-    every = len(cost) * most // _SAMPLE
+    every = len(cost) // _SAMPLE
     if every < 2:
         return 0.0, np.inf
-    rows = np.arange(0, len(cost), every)
+    rows = np.arange(every // 2, len(cost), every)
     s = _segments(values, rows, most, least, cost, base, 0.0, np.inf)
     order = np.argsort(-s.slope)
     total = count * cost
     scale = float(total.sum() / total[rows].sum())
-    reach = np.cumsum((total[s.row] * s.size)[order]) * scale
-    near = 8 * reach[-1] / np.sqrt(len(rows))
+    bought = (total[s.row] * s.size)[order]
+    reach = np.cumsum(bought) * scale
+    # Six standard errors of what the sampled rows buy at the price where they spend the budget.
+    until = int(np.searchsorted(reach, room))
+    each = np.bincount(s.row[order[:until]] // every, bought[:until], len(rows) + 1)
+    near = 6 * scale * np.sqrt(len(rows)) * float(each.std()) + total.max() * most
     first, last = np.searchsorted(reach, [room - near, room + near])
     high = np.inf if first == 0 else float(s.slope[order[first - 1]])
     return (0.0 if last >= len(order) else float(s.slope[order[last]])), high
@@ -145,11 +150,10 @@ def _segments(
 ) -> Segments:
     """The rising pieces of each envelope with low ≤ slope ≤ high, and per row all that is steeper, already summed."""
     parts = []
-    sparse = len(rows) < len(cost)
     for start in range(0, len(rows), _ROWS):
         here = rows[start : start + _ROWS]
-        # A sample is evaluated row by row, everything else in slices.
-        v = np.concatenate([values(int(i), int(i) + 1) for i in here]) if sparse else values(start, start + len(here))
+        whole = len(rows) == len(cost)
+        v = values(slice(start, start + len(here)) if whole else here)
         parts.append(_block(v, here, cost[here], least, base, low, high))
     return Segments(*(np.concatenate([getattr(p, f) for p in parts]) for f in Segments.__dataclass_fields__))
 
@@ -164,9 +168,10 @@ def _block(v: Floats, rows: Ints, cost: Floats, least: int, base: int, low: floa
         entry = mean.argmax(1) + least
         entered = v[every, entry] - v[:, 0]
         average = entered / entry / cost
-    later = np.arange(most) >= entry[:, None]
+    later: NDArray[np.bool_] = np.arange(most) >= entry[:, None]
     # Past the entry block V is concave under every goal of ours; a row where it is not gets its hull.
-    bends = (later[:, :-1] & (slope[:, 1:] > slope[:, :-1] * (1 + 1e-9) + 1e-300)).any(1) if most > 1 else later.any(1)
+    steeper = np.greater(slope[:, 1:], slope[:, :-1] * (1 + 1e-9) + 1e-300)
+    bends: NDArray[np.bool_] = np.any(later[:, :-1] & steeper, axis=1)
     later &= ~bends[:, None]
     np.minimum(slope, average[:, None], out=slope)
     above = later & (slope > high)
@@ -205,11 +210,3 @@ def _hull(v: Floats, least: int, base: int) -> tuple[Ints, Floats]:
         hull.append(g)
     size, worth = np.diff(hull), np.diff(v[hull])
     return size[worth > 0], worth[worth > 0]
-
-
-def _next(v: Floats, tries: int, least: int, base: int) -> int:
-    """The next tries up the envelope of one row; 0 at its top."""
-    size, _ = _hull(v, least, base)
-    ahead = np.cumsum(np.r_[base, size])
-    ahead = ahead[ahead > tries]
-    return int(ahead[0]) if len(ahead) else 0

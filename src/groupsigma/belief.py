@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike
 
 from groupsigma import arrays, checks
 from groupsigma.checks import Floats, Ints
+from groupsigma.drift import visits
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
-from groupsigma.mixture import Mixture, mixture
+from groupsigma.mixture import Mixture, Posterior, mixture
 
 #: The grid reaches p = 1.2e-4 and its mirror: below, no group in reach is ever mixed.
 _REACH = 9.0
@@ -31,7 +32,9 @@ class Drift:
     """How beliefs age, per step since the last one.
 
     Attributes:
-        wander: standard deviation of a problem's own random walk, in log-odds.
+        wander: standard deviation of a problem's own random walk, in log-odds: where it starts.
+        adapt: how fast `wander` follows surprise: it grows while answers stray further from what was
+            believed than they should, and shrinks while they stray less. 0 keeps it.
         forget: chance that a problem is as if drawn anew from the population; 0 to 1.
         common: standard deviation of the walk that all problems share, in log-odds; what a
             batch does to it is inferred and moves the unvisited too. 0 switches it off.
@@ -40,13 +43,21 @@ class Drift:
     """
 
     wander: float = 0.05
-    forget: float = 0.002
+    adapt: float = 0.1
+    forget: float = 0.005
     common: float = 0.05
-    effects: float = 0.02
+    effects: float = 0.05
     learn: float = 0.05
 
     def __post_init__(self) -> None:
-        for name, most in (("wander", np.inf), ("forget", 1), ("common", np.inf), ("effects", np.inf), ("learn", 1)):
+        for name, most in (
+            ("wander", np.inf),
+            ("adapt", 1),
+            ("forget", 1),
+            ("common", np.inf),
+            ("effects", np.inf),
+            ("learn", 1),
+        ):
             value = checks.floats("Drift", name, getattr(self, name))
             if value.ndim or not 0 <= value <= most or not np.isfinite(value):
                 raise ArgumentError("Drift", f"{name} from 0{' to 1' if most == 1 else ''}", repr(getattr(self, name)))
@@ -64,7 +75,7 @@ class Beliefs:
         recent: [P] contrast pairs it gave, halved every few steps; what breadth looks at.
         columns: [P, d] what is known of the problems, or None; effect, covariance: of their coefficients.
         count: [P] how many problems a row stands for.
-        drift: how rows age; step: the time they are true for.
+        wander: today's `Drift.wander`. drift: how rows age; step: the time they are true for.
     """
 
     prompt_ids: Any
@@ -76,6 +87,7 @@ class Beliefs:
     columns: Floats
     effect: Floats
     covariance: Floats
+    wander: float
     drift: Drift = field(default_factory=Drift)
     step: int = 0
 
@@ -94,8 +106,6 @@ class Beliefs:
 
     def interval(self, level: float = 0.9) -> tuple[Floats, Floats]:
         """The central interval of p that holds at least `level`."""
-        from groupsigma.mixture import Posterior
-
         return Posterior(self.p, self.weight).interval(level)
 
     @classmethod
@@ -130,7 +140,7 @@ class Beliefs:
             raise ArgumentError(who, "one id for each problem, at least one", f"shape {ids.shape}")
         curve = _start(spread, points)
         weight = np.tile(curve, (len(ids), 1))
-        odds, p = _grid(points)
+        p = _grid(points)[1]
         if rate is not None:
             r = checks.floats(who, "rate", rate)
             if r.shape != ids.shape:
@@ -151,7 +161,7 @@ class Beliefs:
         covariance = np.diag(np.r_[0.0, np.full(d - 1, 0.25)])
         made = cls(
             ids, weight, curve, np.zeros(len(ids)), np.zeros(len(ids)), np.ones(len(ids), dtype=np.int64),
-            z, np.zeros(d), covariance, drift or Drift(),
+            z, np.zeros(d), covariance, (drift or Drift()).wander, drift or Drift(),
         )  # fmt: skip
         if len(made._rows) != len(ids):
             raise ArgumentError(who, "ids that differ", f"{len(ids) - len(made._rows)} repeated")
@@ -191,7 +201,7 @@ class Beliefs:
         if groups.n_correct is None:
             if len(ids) != len(codes):
                 raise ArgumentError("Beliefs.of_groups", "one rate for each problem", "repeated ids")
-            sure = cls.known(groups.prompt_ids, rates, drift=drift, points=_points(4096))
+            sure = cls.known(groups.prompt_ids, rates, drift=drift, points=_points(200))
             return replace(sure, count=groups.count, spread=sure.weight.T @ (groups.count / groups.count.sum()))
         n = groups.n_rollouts
         spread = mixture(groups)
@@ -202,8 +212,9 @@ class Beliefs:
             made = cls.about(groups.prompt_ids, drift=drift, points=points)
             step = 0 if groups.step is None else int(groups.step.max())
             return replace(made, weight=weight, spread=curve, seen=n.astype(np.float64), count=groups.count, step=step)
+        if (groups.count != 1).any():
+            raise ArgumentError("Beliefs.of_groups", "one problem a row where ids repeat", "counts above 1")
         made = cls.about(ids, spread=spread, drift=drift, points=points)
-        from groupsigma.drift import visits
 
         at = visits(groups) if groups.step is None else groups.step
         made = replace(made, step=int(at.min()))
@@ -221,8 +232,8 @@ class Beliefs:
             return self
         d = self.drift
         weight = self.weight
-        if d.wander:
-            weight = weight @ _blur(weight.shape[1], round(d.wander * np.sqrt(passed), 9))
+        if self.wander:
+            weight = weight @ _blur(weight.shape[1], self.wander * np.sqrt(passed))
         keep = (1 - d.forget) ** passed
         if keep < 1:
             weight = keep * weight + (1 - keep) * self.spread
@@ -252,12 +263,14 @@ class Beliefs:
             distinct, code = np.unique(rows, return_inverse=True)
             k, n = (np.bincount(code, x, len(distinct)) for x in (k, n))
             rows = distinct
-        odds, p = _grid(self.weight.shape[1])
+        p = _grid(self.weight.shape[1])[1]
         chance = _log_chance(k, n - k, p)
-        moved = self._share(rows, np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64))
+        told = _Surprise(self.weight[rows], p, np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64))
+        moved = self._share(rows, told)
         weight = moved.weight if moved is not self else self.weight.copy()
         with np.errstate(divide="ignore"):
-            weight[rows] = _normal(np.log(weight[rows]) + chance)
+            # Their own answers already moved the visited: what they share is for the others.
+            weight[rows] = _normal(np.log(self.weight[rows]) + chance)
         seen, recent = self.seen.copy(), self.recent.copy()
         seen[rows] += n
         recent[rows] += k * (n - k) / np.maximum(n, 1)
@@ -266,29 +279,30 @@ class Beliefs:
         if learn:
             share = self.count / self.count.sum()
             spread = (1 - learn) * spread + learn * (share @ weight)
-        return replace(moved, weight=weight, seen=seen, recent=recent, spread=spread)
+        return replace(moved, weight=weight, seen=seen, recent=recent, spread=spread, wander=self._adapted(rows, told))
 
-    def _share(self, rows: Ints, k: Floats, n: Floats) -> Beliefs:
+    def _share(self, rows: Ints, told: _Surprise) -> Beliefs:
         """All rows shifted by what the visited ones say about the coefficients of the columns."""
         if not self.covariance.any():
             return self
-        p = self.p
         z = self.columns[rows]
-        weight = self.weight[rows]
-        mean = weight @ p
-        spread_p = weight @ (p * p) - mean**2
-        # k/n as seen through an uncertain p: slope d E[p]/d odds, variance of k/n about E[p].
-        slope = weight @ (p * (1 - p))
-        noise = (mean * (1 - mean) + (n - 1) * spread_p) / n
-        gained = (z * (slope**2 / noise)[:, None]).T @ z
-        pull = z.T @ (slope * (k / n - mean) / noise)
+        gained = (z * (told.slope**2 / told.variance)[:, None]).T @ z
+        pull = z.T @ (told.slope * told.off / told.variance)
         # (Σ⁻¹ + Zᵀ H Z)⁻¹ Zᵀ g without inverting a Σ that may hold zeros.
-        inner = np.eye(len(gained)) + self.covariance @ gained
-        covariance = np.linalg.solve(inner, self.covariance)
+        covariance = np.linalg.solve(np.eye(len(gained)) + self.covariance @ gained, self.covariance)
         move = covariance @ pull
-        covariance = (covariance + covariance.T) / 2
         shifted = _shift(self.weight, self.columns @ move)
-        return replace(self, weight=shifted, effect=self.effect + move, covariance=covariance)
+        return replace(self, weight=shifted, effect=self.effect + move, covariance=(covariance + covariance.T) / 2)
+
+    def _adapted(self, rows: Ints, told: _Surprise) -> float:
+        """`wander` after this visit: the mean squared surprise of problems known before should be 1."""
+        known = self.seen[rows] > 0
+        if not known.any() or not self.drift.adapt or not self.wander:
+            return self.wander
+        surprise = np.minimum(told.off[known] ** 2 / told.variance[known], 25.0)
+        # A handful of visits says little: the step is in proportion to how many there are, up to 16.
+        rate = self.drift.adapt * min(1.0, known.sum() / 16)
+        return float(np.clip(self.wander * np.exp(rate * (surprise.mean() - 1)), 0.01, 1.0))
 
     def draw(self, rng: np.random.Generator) -> Beliefs:
         """Beliefs that are sure of one solve rate each, drawn from these rows (Thompson sampling)."""
@@ -320,6 +334,16 @@ class Beliefs:
     def from_state(cls, state: Mapping[str, Any]) -> Beliefs:
         """Beliefs again, bit for bit, from what `state` gave."""
         return cls(**{**state, "drift": Drift(**state["drift"])})
+
+
+class _Surprise:
+    """What k of n was expected to be: off = k/n − E[p], its variance under the belief, and dE[p]/d log-odds."""
+
+    def __init__(self, weight: Floats, p: Floats, k: Floats, n: Floats) -> None:
+        mean = weight @ p
+        self.off = k / n - mean
+        self.slope = weight @ (p * (1 - p))
+        self.variance = (mean * (1 - mean) + (n - 1) * (weight @ (p * p) - mean**2)) / n
 
 
 _GRIDS: dict[int, tuple[Floats, Floats]] = {}
@@ -373,6 +397,7 @@ def _normal(log: Floats) -> Floats:
 
 def _blur(points: int, width: float) -> Floats:
     """P(next | now) of a step of a random walk in log-odds with this standard deviation; mass stays on the grid."""
+    width = float(f"{width:.2g}")
     if (points, width) not in _BLURS:
         odds, _ = _grid(points)
         h = odds[1] - odds[0]

@@ -26,6 +26,18 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Source = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE", help="bigmath, or CSV / JSONL / Parquet files, a folder, hf://…, s3://…, or -."),
+]
+PromptId = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the prompt id.")]
+Reward = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the reward, one row a completion.")]
+Rate = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the solve rate, one row a problem.")]
+Correct = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the right answers k.")]
+Answers = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the answers n, or a number.")]
+Step = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the training step.")]
+Count = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of how many problems a row stands for.")]
+RightFrom = Annotated[float | None, typer.Option(metavar="X", help="Rewards of at least this are right.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -79,12 +91,7 @@ def show(
 
 @app.command(short_help="Where a set of problems teaches.")
 def audit(
-    source: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE", help="bigmath, or CSV / JSONL / Parquet files, a folder, hf://…, s3://…, or -."
-        ),
-    ],
+    source: Source,
     group_size: Annotated[int, typer.Option("-G", "--group-size", metavar="G", help="Answers a group.")] = 8,
     dial: Annotated[
         str, typer.Option(metavar="NAME", help="Whose update is measured; see `groupsigma dials`.")
@@ -94,26 +101,20 @@ def audit(
         list[str] | None,
         typer.Option(metavar="TEST", help="Exit 1 when this holds, e.g. 'silent>0.5'; may be repeated."),
     ] = None,
-    prompt_id: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the prompt id.")] = None,
-    reward: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of the reward, one row a completion.")
-    ] = None,
-    rate: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of the solve rate, one row a problem.")
-    ] = None,
-    correct: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the right answers k.")] = None,
-    answers: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the answers n, or a number.")] = None,
-    step: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the training step.")] = None,
-    count: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of how many problems a row stands for.")
-    ] = None,
+    prompt_id: PromptId = None,
+    reward: Reward = None,
+    rate: Rate = None,
+    correct: Correct = None,
+    answers: Answers = None,
+    step: Step = None,
+    count: Count = None,
     false_positive: Annotated[
         float, typer.Option(metavar="F", help="Your checker passes this share of wrong answers; the data's is exact.")
     ] = 0.0,
     false_negative: Annotated[
         float, typer.Option(metavar="F", help="Your checker refuses this share of right answers.")
     ] = 0.0,
-    right_from: Annotated[float | None, typer.Option(metavar="X", help="Rewards of at least this are right.")] = None,
+    right_from: RightFrom = None,
 ) -> None:
     """Where a set of problems teaches at a group size, and where it cannot."""
     from groupsigma.audit import audit as run
@@ -142,6 +143,93 @@ def audit(
 
         print_screen(audit_screen(result, said))
     _fail_if([f"{n} = {metrics[n]:.6g} {op} {limit:g}" for n, op, limit in tests if _holds(metrics[n], op, limit)])
+
+
+@app.command(short_help="Tries for each problem under a budget.")
+def plan(
+    source: Source,
+    budget: Annotated[str, typer.Option(metavar="N", help="Answers to spend: 1000000, 1e6, 1M or 20k.")],
+    goal: Annotated[
+        str, typer.Option(metavar="GOAL", help="signal, coverage, contrast, gain, variance or fidelity.")
+    ] = "signal",
+    dial: Annotated[str, typer.Option(metavar="NAME", help="Whose objective counts; see `groupsigma dials`.")] = "grpo",
+    saturation: Annotated[
+        float | None,
+        typer.Option(metavar="N0", help="Goal signal: contrast pairs that have half of what a group can give."),
+    ] = None,
+    min_tries: Annotated[int, typer.Option(metavar="N", help="Least tries of a problem that is tried.")] = 2,
+    max_tries: Annotated[int, typer.Option(metavar="N", help="Most tries of a problem.")] = 32,
+    weight: Annotated[
+        str, typer.Option(metavar="HOW", help="How a group counts in the loss: equal, proportional (to tries) or dial.")
+    ] = "equal",
+    group_size: Annotated[
+        int, typer.Option("-G", "--group-size", metavar="G", help="Answers a group of the uniform run compared with.")
+    ] = 8,
+    as_json: AsJson = False,
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the plan there as CSV; - is stdout.")] = None,
+    jsonl: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the plan there as JSON lines; - is stdout.")
+    ] = None,
+    drop: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the ids without tries there, one a line.")
+    ] = None,
+    promote: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the ids with more than G tries there, one a line.")
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", min=0, help="Rows of the table on the screen.")] = 12,
+    prompt_id: PromptId = None,
+    reward: Reward = None,
+    rate: Rate = None,
+    correct: Correct = None,
+    answers: Answers = None,
+    step: Step = None,
+    count: Count = None,
+    right_from: RightFrom = None,
+) -> None:
+    """How many tries each problem gets under a budget of answers, with what weight, and how good that is."""
+    from groupsigma.output import as_csv, as_jsonl, as_lines, check_targets, write_whole
+    from groupsigma.plan import plan as run
+    from groupsigma.presets import find_dial
+    from groupsigma.readers import load
+    from groupsigma.readers.columns import Columns
+    from groupsigma.value import SATURATION, Goal
+
+    money = _parse_budget(budget)
+    files = {"--csv": csv, "--jsonl": jsonl, "--drop": drop, "--promote": promote}
+    targets = {option: name for option, name in files.items() if name is not None}
+    check_targets(targets, {"--json": "-"} if as_json else {}, source)
+    # A goal or dial that does not exist is told before a large file is read.
+    aim = Goal(goal, find_dial(dial), SATURATION if saturation is None else saturation)  # type: ignore[arg-type]
+    columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
+    found = run(
+        load(source, columns),
+        budget=money,
+        goal=aim.name,
+        dial=aim.dial,
+        saturation=aim.saturation,
+        min_tries=min_tries,
+        max_tries=max_tries,
+        weight=weight,  # type: ignore[arg-type]
+        reference_size=group_size,
+    )
+    rows = found.rows() if targets else []
+    tried = {row["prompt_id"] for row in rows if row["tries"]}
+    texts = {
+        "--csv": lambda: as_csv(rows),
+        "--jsonl": lambda: as_jsonl(rows),
+        "--drop": lambda: as_lines("--drop", [r["prompt_id"] for r in rows if r["prompt_id"] not in tried]),
+        "--promote": lambda: as_lines("--promote", [r["prompt_id"] for r in rows if r["tries"] > group_size]),
+    }
+    wrote = write_whole({option: (name, texts[option]()) for option, name in targets.items()})
+    if as_json:
+        _print_json(found.to_dict())
+    elif "-" not in targets.values():
+        from groupsigma.plan_screen import plan_screen
+        from groupsigma.screen import show as print_screen
+
+        print_screen(plan_screen(found, top, dial))
+    for path in wrote:
+        typer.echo(f"wrote {path}", err=True)
 
 
 @app.command(short_help="The named rules and trainers' presets.")
@@ -235,6 +323,18 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ArgumentError("show", "3/8, or rewards like 1,0,0.5", repr(text)) from None
+
+
+def _parse_budget(text: str) -> float:
+    """A number of answers; k, M and G stand for thousands, millions and billions."""
+    match = re.fullmatch(r"\s*([-+\d_.,]+(?:e[-+]?\d+)?|nan|[-+]?inf)\s*([kmg]?)\s*", text.lower())
+    try:
+        assert match is not None
+        digits = match[1].replace(",", "") if re.fullmatch(r"\d{1,3}(,\d{3})+", match[1]) else match[1]
+        return float(digits) * {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}[match[2]]
+    except (AssertionError, ValueError):
+        needs = "a number of answers, like 1000000, 1e6, 1M or 20k"
+        raise ArgumentError("--budget", needs, repr(text)) from None
 
 
 def _parse_test(text: str) -> tuple[str, str, float]:

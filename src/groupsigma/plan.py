@@ -61,7 +61,7 @@ class Plan:
         value, bound: attained by the goal, and what no plan of this budget can exceed under these beliefs.
             It bounds the goal, contrast per answer, not learning.
         price: the goal's value of the last unit of cost.
-        reference_size: G of the uniform run it is compared with.
+        reference_size: G of the uniform run it is compared with. caps: fewest and most tries of a problem.
     """
 
     goal: Goal
@@ -76,6 +76,7 @@ class Plan:
     bound: float
     price: float
     reference_size: int
+    caps: tuple[int, int]
     source: str = ""
     notes: tuple[str, ...] = ()
 
@@ -129,7 +130,8 @@ class Plan:
         """[R] why it got its tries, in a word or two."""
         idle, believed = self.tries == 0, self.solve_rate
         words = np.where(self.tries > self.reference_size, "promote", "keep").astype("<U12")
-        words[~idle & (self.seen == 0)] = "explore"
+        low, high = self.interval
+        words[~idle & (self.seen == 0) & (high - low > 0.5)] = "explore"
         words[idle] = "below price"
         words[idle & (believed < 0.1)] = "too hard now"
         words[idle & (believed > 0.9)] = "solved"
@@ -183,6 +185,9 @@ class Plan:
             "goal": self.goal.name,
             "dial": self.goal.dial.formula,
             "saturation": self.goal.saturation,
+            "weighting": self.weighting,
+            "min_tries": self.caps[0],
+            "max_tries": self.caps[1],
             "budget": self.budget,
             "certificate": {"value": self.value, "bound": self.bound, "gap": self.gap, "price": self.price},
             "planned": vars(self.planned),
@@ -245,7 +250,7 @@ def plan(
 
     >>> groups = Groups(["easy", "even", "hard"], [8, 4, 0], [8, 8, 8])
     >>> plan(groups, budget=16, max_tries=16).tries.tolist()
-    [0, 11, 5]
+    [0, 16, 0]
     """
     who = "plan"
     beliefs = _beliefs(who, source)
@@ -276,9 +281,8 @@ def plan(
         row, tries, count = np.insert(row, at, at), np.insert(tries, at, more), np.insert(count, at, copies)
         count[at + 1] -= copies
     origin: dict[str, Any] = dict(source=source.source, notes=source.notes) if isinstance(source, Groups) else {}
-    return Plan(
-        aim, money, beliefs, row, tries, count, each, weight, found.value, found.bound, found.price, reference, **origin
-    )
+    certificate = (found.value, found.bound, found.price)
+    return Plan(aim, money, beliefs, row, tries, count, each, weight, *certificate, reference, (least, most), **origin)
 
 
 def _values(look: Beliefs, aim: Goal, least: int, most: int, skips: bool, breadth: float | None) -> Values:
@@ -287,16 +291,16 @@ def _values(look: Beliefs, aim: Goal, least: int, most: int, skips: bool, breadt
     # Below `least` nothing is bought; −inf of variance must not enter the arithmetic.
     table = value_table(look.p, np.maximum(sizes, 0 if skips else least), aim)
     if breadth is None:
-        return lambda start, stop: look.weight[start:stop] @ table
+        return lambda rows: look.weight[rows] @ table
     half = checks.finite("plan", "breadth", breadth)
     if half.ndim or half <= 0:
         raise ArgumentError("plan", "breadth > 0, or None", repr(breadth))
     worth = 1 / (1 + look.recent / float(half))
-    return lambda start, stop: (look.weight[start:stop] @ table) * worth[start:stop, None]
+    return lambda rows: (look.weight[rows] @ table) * worth[rows, None]
 
 
 def _equal_fidelity(look: Beliefs, dial: Dial, budget: float, cost: Floats, least: int, most: int) -> Allocation:
-    """The paper's group-size law as a plan: the highest φ that every problem can have, by bisection."""
+    """The paper's group-size law as a plan: the highest φ that all problems below their caps can have, by bisection."""
     sizes = np.arange(1, most + 1)
     limit = look.weight @ limit_gain(look.p, dial)
     reached = (look.weight @ expected_gain(look.p[:, None], sizes[None, :], dial)) / np.maximum(limit, 1e-300)[:, None]
@@ -311,7 +315,10 @@ def _equal_fidelity(look: Beliefs, dial: Dial, budget: float, cost: Floats, leas
         middle = (low + high) / 2
         low, high = (middle, high) if total @ tries(middle) <= budget else (low, middle)
     chosen = tries(low)
-    return Allocation(chosen, None, low, high, 0.0, float(total @ chosen))
+    least_reached = float(reached[np.arange(len(chosen)), chosen - 1].min())
+    # A problem at its cap holds the least back whatever the budget.
+    bound = max(least_reached, min(high, float(reached[:, -1].min())))
+    return Allocation(chosen, None, least_reached, bound, 0.0, float(total @ chosen))
 
 
 def _beliefs(who: str, source: Any) -> Beliefs:
@@ -351,7 +358,8 @@ def _budget(who: str, budget: float, least: int, most: int, cost: Floats, count:
     largest = most * float(count @ cost)
     if money < smallest:
         who_for = "one group" if skips else f"{least} tries of every problem"
-        raise ArgumentError(who, f"a budget of at least {smallest:g}, {who_for}", f"{float(money):g}")
+        hint = "" if skips else "fewer problems, or a goal that may leave some untried"
+        raise ArgumentError(who, f"a budget of at least {smallest:g}, {who_for}", f"{float(money):g}", hint=hint)
     if money > largest * (1 + 1e-12):
         raise ArgumentError(
             who, f"a budget of at most {largest:g}, {most} tries of every problem", f"{float(money):g}",

@@ -62,20 +62,20 @@ def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableTy
 def _counts(audit: Audit) -> str:
     least, mean, most = audit.answers_per_problem
     each = f"{most} each" if least == most else f"{mean:.4g} each ({least} to {most})"
-    text = _many(audit.problems, "problem")
-    text += f", {_many(audit.answers, 'answer')}, {each}" if audit.answers else ", solve rates only"
+    text = many(audit.problems, "problem")
+    text += f", {many(audit.answers, 'answer')}, {each}" if audit.answers else ", solve rates only"
     text += f", mean {'reward' if audit.never is None else 'solve rate'} over problems {audit.mean_reward:.3f}"
     if audit.unscorable:
-        text += f"; {_many(audit.unscorable, 'unscorable answer')} left out"
+        text += f"; {many(audit.unscorable, 'unscorable answer')} left out"
     if audit.unscored_problems:
-        text += f"; {_many(audit.unscored_problems, 'problem')} without a scorable answer left out"
+        text += f"; {many(audit.unscored_problems, 'problem')} without a scorable answer left out"
     return text
 
 
 def _groups_table(audit: Audit) -> Table:
     graded = audit.never is None
     equal = ["all equal"] if graded else []
-    table = _table("groups", "all wrong", "all right", *equal, "mixed", "silent", "95% interval")
+    table = table_of("groups", "all wrong", "all right", *equal, "mixed", "silent", "95% interval")
     for split in (audit.logged, audit.unbiased, audit.estimated, audit.plugin):
         if split is None or (split is audit.estimated and audit.best is audit.unbiased):
             continue
@@ -99,7 +99,7 @@ def _name(split: Split, exact: bool) -> str:
 
 
 def _sizes_table(audit: Audit) -> Table:
-    table = _table("silent at G =", *(str(s.group_size) for s in audit.sizes))
+    table = table_of("silent at G =", *(str(s.group_size) for s in audit.sizes))
     for method in dict.fromkeys(s.method for s in audit.sizes):
         cells = (f"{s.silent.value:.1%}" if s.method == method else "" for s in audit.sizes)
         table.add_row("at the rates given" if method == "plug-in" else method, *cells)
@@ -109,7 +109,7 @@ def _sizes_table(audit: Audit) -> Table:
 def _bands_table(audit: Audit) -> Table:
     rules = [rule for rule in audit.bands[0].gradient if rule not in ("grpo", "dr-grpo", "dapo")]
     names = map(spoken, rules)
-    table = _table("solved", "problems", "silent", "kept groups", "GRPO, DAPO", "Dr. GRPO", *names, "fidelity")
+    table = table_of("solved", "problems", "silent", "kept groups", "GRPO, DAPO", "Dr. GRPO", *names, "fidelity")
     table.title = f"where the update goes at G = {audit.group_size}: shares by rule, fidelity of {spoken(audit.dial)}"
     for band in audit.bands:
         shares = [band.kept_groups, *(band.gradient[rule] for rule in ("grpo", "dr-grpo", *rules))]
@@ -132,7 +132,7 @@ def group_screen(rewards: Sequence[float], k: int | None, G: int, dials: Mapping
     """One group under several dials; k is None unless all rewards are 0 or 1."""
     if k is None:
         return _graded_group(np.asarray(rewards, dtype=float), dials)
-    table = _table("dial", "A right", "A wrong", "update", "of GRPO's", "formula")
+    table = table_of("dial", "A right", "A wrong", "update", "of GRPO's", "formula")
     reference = float(gain(k, G))
     for name, dial in dials.items():
         plus, minus = (float(a) for a in advantage_pair(k, G, dial))
@@ -152,14 +152,14 @@ def _graded_group(rewards: np.ndarray, dials: Mapping[str, Dial]) -> list[Render
     from groupsigma.advantages import advantages
 
     live = rewards[np.isfinite(rewards)]
-    head = _many(len(live), "reward")
+    head = many(len(live), "reward")
     if len(live):
         head += f": μ = {live.mean():.6g}, σ = {0.0 if is_silent(live) else live.std():.6g}"
     if is_silent(rewards):
         head += ", a silent group"
     if len(live) < len(rewards):
         head += f"; {len(rewards) - len(live)} unscorable"
-    table = _table("reward", *dials)
+    table = table_of("reward", *dials)
     columns = [advantages(rewards, dial) for dial in dials.values()]
     for i, reward in enumerate(rewards):
         table.add_row(f"{reward:g}", *(f"{column[i]:+.4f}" for column in columns))
@@ -203,7 +203,8 @@ def _entry(label: str, head: str, lines: Sequence[str], indent: int) -> Renderab
     return grid
 
 
-def _many(n: int, what: str) -> str:
+def many(n: int, what: str) -> str:
+    """1 problem, 2,000 problems."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
@@ -211,7 +212,7 @@ def _interval(share: Share) -> str:
     return "" if share.low is None or share.high is None else f"{share.low:.1%} to {share.high:.1%}"
 
 
-def _table(first: str, *rest: str) -> Table:
+def table_of(first: str, *rest: str) -> Table:
     """Numbers are never wrapped or cut; only a formula may take several lines."""
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True, min_width=len(first))

@@ -53,7 +53,7 @@ class Stopping:
 
     def should_continue(self, rows: Ints, k: ArrayLike, f: ArrayLike) -> NDArray[np.bool_]:
         """Whether these rows, with k right and f wrong so far, get a further round."""
-        return self.go[rows, k, f]
+        return self.go[np.asarray(rows), np.asarray(k), np.asarray(f)]
 
 
 def should_continue(k: ArrayLike, f: ArrayLike, *, price: float, a: float = 0.5, b: float = 0.5) -> NDArray[np.bool_]:
@@ -137,6 +137,7 @@ def stopping(
         if at <= 0:
             raise ArgumentError(who, "a price > 0", repr(price))
         return tree.at(at, None)
+    assert budget is not None
     money = float(checks.finite(who, "budget", budget))
     if money <= 0:
         raise ArgumentError(who, "a budget > 0", repr(budget))

@@ -32,7 +32,7 @@ MEANING: dict[str, str] = {
     "fidelity": "equal closeness to the dial's large-G objective; not learning per answer",
 }
 
-#: Contrast pairs after which half of what a prompt can teach in one step is had; docs/planning.md says how it was chosen.
+#: Contrast pairs after which half of what a prompt can teach in one step is had; how chosen: docs/planning.md.
 SATURATION = 4.0
 
 

@@ -2,8 +2,9 @@
 
 Problem i is solved with log-odds b_i + x_i · θ. The score of an answer is (R − p_i) x_i plus noise of
 standard deviation τ in each of θ's d coordinates, so a group's contrast is x_i with noise τ² (1/k + 1/(G−k)):
-moving θ along noise harms other problems, as in a model with shared weights. x_i = √ρ m + √(1−ρ) e_i
-with a common direction m and own directions e_i, all of length 1: ρ is how far problems help each other.
+moving θ along noise harms other problems, as in a model with shared weights. x_i = √ρ m_s(i) + √(1−ρ) e_i with the
+direction m of the problem's skill and one of its own, all of length 1: ρ is how far problems of one skill help
+each other. Which skill a problem is of is known where there are several.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ class Family:
     """A kind of training problem; a seed draws one of it.
 
     Attributes:
-        shared: ρ, the cosine between two problems' directions. noise: τ. width: d.
+        shared: ρ, the cosine between two problems of one skill. noise: τ. width: d. skills: how many.
+        step: what the grid of step sizes is multiplied by.
         problems, batch, budget: how many, answers a step, answers in all.
-        hint: standard deviation (log-odds) of what a published solve rate is off by; None: there is none.
+        hint: standard deviation (log-odds) of what a published solve rate (16 answers) is off by; None: there is none.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Family:
     noise: float
     problems: int = 1500
     width: int = 128
+    skills: int = 1
+    step: float = 1.0
     batch: int = 512
     budget: int = 153_600
     hint: float | None = None
@@ -45,11 +49,12 @@ FAMILIES: dict[str, Family] = {
     f.name: f
     for f in (
         Family("noisy", 0.10, 5.0),
-        Family("quiet", 0.10, 0.0),
-        Family("strong", 0.25, 12.0),
-        Family("weak", 0.04, 2.0),
-        Family("short", 0.10, 5.0, problems=4096, batch=256, budget=102_400),
-        Family("hinted", 0.10, 5.0, problems=4096, batch=256, budget=102_400, hint=1.0),
+        Family("quiet", 0.10, 0.0, step=16.0),
+        Family("strong", 0.30, 12.0),
+        Family("weak", 0.03, 1.5, step=2.0),
+        Family("topics", 0.50, 3.5, skills=8),
+        Family("short", 0.10, 4.0, problems=4096, batch=256, budget=102_400),
+        Family("hinted", 0.10, 4.0, problems=4096, batch=256, budget=102_400, hint=1.0),
     )
 }
 
@@ -82,22 +87,25 @@ class World:
 
     def __init__(self, family: Family, seed: int) -> None:
         self.family, self.rng = family, np.random.default_rng([seed, 2607])
-        common = _directions(1, family.width, self.rng)[0]
-        self.base, self.x = self._problems(family.problems, common)
-        self.held_base, self.held_x = self._problems(2000, common)
+        skills = _directions(family.skills, family.width, self.rng)
+        self.base, self.x, self.skill = self._problems(family.problems, skills)
+        self.held_base, self.held_x, _ = self._problems(2000, skills)
         self.theta = np.zeros(family.width)
         self.step = 0
-        self.rate: Floats | None = None
+        known = []
+        if family.skills > 1:
+            known.append(np.eye(family.skills)[self.skill])
         if family.hint is not None:
-            other = _sigmoid(self.base + family.hint * self.rng.normal(size=family.problems))
-            self.rate = self.rng.binomial(16, other) / 16
+            k = self.rng.binomial(16, _sigmoid(self.base + family.hint * self.rng.normal(size=family.problems)))
+            known.append(np.log((k + 0.5) / (16.5 - k))[:, None])
+        self.columns = np.hstack(known) if known else None
 
-    def _problems(self, n: int, common: Floats) -> tuple[Floats, Floats]:
+    def _problems(self, n: int, skills: Floats) -> tuple[Floats, Floats, Ints]:
         spread = start_spread()
         p = np.clip(self.rng.choice(spread.p, n, p=spread.weight), 0.0025, 0.9975)
-        rho = self.family.shared
-        x = np.sqrt(rho) * common + np.sqrt(1 - rho) * _directions(n, self.family.width, self.rng)
-        return np.log(p) - np.log1p(-p), x
+        rho, skill = self.family.shared, self.rng.integers(len(skills), size=n)
+        x = np.sqrt(rho) * skills[skill] + np.sqrt(1 - rho) * _directions(n, self.family.width, self.rng)
+        return np.log(p) - np.log1p(-p), x, skill
 
     @property
     def p(self) -> Floats:
@@ -124,6 +132,9 @@ class World:
         self.theta = self.theta + size * (push @ self.x[drawn.problem] + shake)
 
 
+_SMOOTH = 5
+
+
 @dataclass(frozen=True)
 class Curve:
     """Held-out solve rate against all answers sampled."""
@@ -132,8 +143,10 @@ class Curve:
     solved: tuple[float, ...]
 
     def reaches(self, target: float) -> float:
-        """Answers until the target is first reached; inf if it never is."""
-        solved = np.asarray(self.solved)
+        """Answers until the mean of `_SMOOTH` points reaches the target, so not by one lucky step; inf if never."""
+        solved = np.convolve(
+            np.r_[np.full(_SMOOTH - 1, self.solved[0]), self.solved], np.full(_SMOOTH, 1 / _SMOOTH), "valid"
+        )
         hit = np.flatnonzero(solved >= target)
         if not len(hit):
             return float("inf")
@@ -142,6 +155,10 @@ class Curve:
             return float(self.answers[0])
         share = (target - solved[i - 1]) / (solved[i] - solved[i - 1])
         return float(self.answers[i - 1] + share * (self.answers[i] - self.answers[i - 1]))
+
+    def at(self, answers: float) -> float:
+        """Solved share after so many answers."""
+        return float(np.interp(answers, self.answers, self.solved))
 
     def area(self, budget: int) -> float:
         """Mean solve rate over the budget; the last value stands for what was not run."""
