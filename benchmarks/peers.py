@@ -79,3 +79,27 @@ def verl_function(name: str) -> Any:
         # Annotations stay text: the types they name are not there.
         exec(compile(tree, file, "exec", flags=__future__.annotations.compiler_flag), space)
     return space.get(name)
+
+
+def heap_greedy(weight, p, budget, most):
+    """The greedy everyone writes: the best first block and then single tries from a heap, one problem at a time."""
+    import heapq
+
+    from groupsigma import Goal, group_value
+
+    value = weight @ group_value(p[:, None], np.arange(most + 1)[None, :], Goal())
+    first = value[:, 2:] / np.arange(2, most + 1)
+    entry = first.argmax(1) + 2
+    heap = [(-s, i, e) for i, (s, e) in enumerate(zip(first.max(1).tolist(), entry.tolist(), strict=True))]
+    heapq.heapify(heap)
+    tries, left, total = np.zeros(len(value), dtype=int), budget, 0.0
+    while heap and left > 0:
+        slope, i, size = heapq.heappop(heap)
+        if size > left:
+            continue
+        tries[i] += size
+        left -= size
+        total -= slope * size
+        if tries[i] < most:
+            heapq.heappush(heap, (value[i, tries[i]] - value[i, tries[i] + 1], i, 1))
+    return total

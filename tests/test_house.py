@@ -24,9 +24,10 @@ ORDER = (
     "__init__", "figures",
     "experiments", "experiments.claims", "experiments.readings", "experiments.arena",
     "experiments.engine", "experiments.published", "experiments.rules", "experiments.run",
-    "experiments.tournament",
-    "experiments.controlled", "experiments.dynamics", "experiments.pictures", "experiments.paper",
-    "screen", "plan_screen", "output", "cli",
+    "experiments.tournament", "experiments.static", "experiments.allocation",
+    "experiments.controlled", "experiments.dynamics", "experiments.objectives", "experiments.pictures",
+    "experiments.paper",
+    "screen", "plan_screen", "allocation_screen", "output", "cli",
 )  # fmt: skip
 
 

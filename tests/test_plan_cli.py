@@ -40,6 +40,12 @@ def test_bigmath_is_one_screen_and_the_same_twice():
     assert max(map(len, narrow)) <= 80
 
 
+def test_an_id_in_brackets_is_shown_as_it_is(tmp_path):
+    (tmp_path / "t.csv").write_text("id,k,n\n[/INST] x,1,4\n[b] y,2,4\n")
+    done = run("plan", "t.csv", "--budget", "20", cwd=tmp_path)
+    assert done.returncode == 0 and "[/INST] x" in done.stdout and "[b] y" in done.stdout
+
+
 def test_the_screen_says_what_the_plan_says():
     found = plan(load("bigmath"), budget=1e6)
     shown = run("plan", "bigmath", "--budget", "1e6").stdout

@@ -76,7 +76,7 @@ def allocate(
         sure = float(total @ (s.tries - base))
         if sure > room * (1 + 1e-12) and high < np.inf:
             high = np.inf
-        elif sure + float(total[s.row] @ s.size) < room and low > 0:
+        elif sure + float(total[s.row] @ s.size) <= room and low > 0:
             low = 0.0
         else:
             break
@@ -126,10 +126,11 @@ def _bracket(
     values: Values, most: int, least: int, room: float, cost: Floats, count: Ints, base: int
 ) -> tuple[float, float]:
     """Prices between which the last unit's lies, by a sample of the rows; (0, inf) where there are few."""
-    every = len(cost) // _SAMPLE
+    stand = np.flatnonzero(count)
+    every = len(stand) // _SAMPLE
     if every < 2:
         return 0.0, np.inf
-    rows = np.arange(every // 2, len(cost), every)
+    rows = stand[every // 2 :: every]
     s = _segments(values, rows, most, least, cost, base, 0.0, np.inf)
     order = np.argsort(-s.slope)
     total = count * cost
@@ -138,7 +139,7 @@ def _bracket(
     reach = np.cumsum(bought) * scale
     # Six standard errors of what the sampled rows buy at the price where they spend the budget.
     until = int(np.searchsorted(reach, room))
-    each = np.bincount(s.row[order[:until]] // every, bought[:until], len(rows) + 1)
+    each = np.bincount(s.row[order[:until]], bought[:until], len(cost))[rows]
     near = 6 * scale * np.sqrt(len(rows)) * float(each.std()) + total.max() * most
     first, last = np.searchsorted(reach, [room - near, room + near])
     high = np.inf if first == 0 else float(s.slope[order[first - 1]])
@@ -159,15 +160,30 @@ def _segments(
 
 
 def _block(v: Floats, rows: Ints, cost: Floats, least: int, base: int, low: float, high: float) -> Segments:
-    every, most = np.arange(len(v)), v.shape[1] - 1
-    slope = np.diff(v, axis=1) / cost[:, None]
+    most = v.shape[1] - 1
+    tries, value = np.full(len(v), base), v[:, base].copy()
     if base:
-        entry, entered, average = np.full(len(v), base), v[:, base].copy(), np.full(len(v), np.inf)
+        entry, average = np.full(len(v), base), np.full(len(v), np.inf)
     else:
         mean = (v[:, least:] - v[:, :1]) / np.arange(least, most + 1)
         entry = mean.argmax(1) + least
-        entered = v[every, entry] - v[:, 0]
-        average = entered / entry / cost
+        average = mean[np.arange(len(v)), entry - least] / cost
+        # No piece of an envelope is steeper than its best average: most rows are done here.
+        alive = np.flatnonzero((average >= low) & (average > 0))
+        if len(alive) < len(v):
+            inner = _pieces(v[alive], cost[alive], least, base, low, high, entry[alive], average[alive])
+            tries[alive], value[alive] = inner.tries, inner.value
+            return Segments(tries, value, rows[alive[inner.row]], inner.slope, inner.size, inner.worth)
+    inner = _pieces(v, cost, least, base, low, high, entry, average)
+    return Segments(inner.tries, inner.value, rows[inner.row], inner.slope, inner.size, inner.worth)
+
+
+def _pieces(
+    v: Floats, cost: Floats, least: int, base: int, low: float, high: float, entry: Ints, average: Floats
+) -> Segments:
+    every, most = np.arange(len(v)), v.shape[1] - 1
+    entered = v[every, entry] - v[:, base]
+    slope = np.diff(v, axis=1) / cost[:, None]
     later: NDArray[np.bool_] = np.arange(most) >= entry[:, None]
     # Past the entry block V is concave under every goal of ours; a row where it is not gets its hull.
     steeper = np.greater(slope[:, 1:], slope[:, :-1] * (1 + 1e-9) + 1e-300)
@@ -175,16 +191,14 @@ def _block(v: Floats, rows: Ints, cost: Floats, least: int, base: int, low: floa
     later &= ~bends[:, None]
     np.minimum(slope, average[:, None], out=slope)
     above = later & (slope > high)
-    tries, value = np.full(len(v), base), v[:, base].copy()
-    tries += above.sum(1)
-    value += np.where(above, slope, 0.0).sum(1) * cost
-    sure = ~bends & (average > high) & (entered > 0) if not base else np.zeros(len(v), dtype=bool)
+    tries, value = np.full(len(v), base) + above.sum(1), v[:, base] + np.where(above, slope, 0.0).sum(1) * cost
+    sure = ~bends & (average > high) & (base == 0)
     tries[sure] += entry[sure]
     value[sure] += entered[sure]
     r, c = np.nonzero(later & (slope <= high) & (slope >= low) & (slope > 0))
     pieces = [(r, slope[r, c], np.ones(len(r), dtype=np.int64), slope[r, c] * cost[r])]
     if not base:
-        buys = np.flatnonzero(~bends & ~sure & (average >= low) & (entered > 0))
+        buys = np.flatnonzero(~bends & ~sure)
         pieces.insert(0, (buys, average[buys], entry[buys], entered[buys]))
     for i in np.flatnonzero(bends):
         size, worth = _hull(v[i], least, base)
@@ -195,7 +209,7 @@ def _block(v: Floats, rows: Ints, cost: Floats, least: int, base: int, low: floa
         keep = ~bought & (steep >= low)
         pieces.append((np.full(int(keep.sum()), i), steep[keep], size[keep], worth[keep]))
     row, steep, size, worth = (np.concatenate(x) for x in zip(*pieces, strict=True))
-    return Segments(tries, value, rows[row], steep, size, worth)
+    return Segments(tries, value, row, steep, size, worth)
 
 
 def _hull(v: Floats, least: int, base: int) -> tuple[Ints, Floats]:

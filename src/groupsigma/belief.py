@@ -43,7 +43,7 @@ class Drift:
     """
 
     wander: float = 0.05
-    adapt: float = 0.1
+    adapt: float = 0.2
     forget: float = 0.005
     common: float = 0.05
     effects: float = 0.05
@@ -105,8 +105,11 @@ class Beliefs:
         return self.weight @ self.p
 
     def interval(self, level: float = 0.9) -> tuple[Floats, Floats]:
-        """The central interval of p that holds at least `level`."""
-        return Posterior(self.p, self.weight).interval(level)
+        """The central interval of p that holds at least `level`; half a spacing wider: p lies between points."""
+        odds, p = _grid(self.weight.shape[1])
+        half = np.exp((odds[1] - odds[0]) / 2)
+        low, high = Posterior(p, self.weight).interval(level)
+        return low / (low + (1 - low) * half), high / (high + (1 - high) / half)
 
     @classmethod
     def about(
@@ -138,6 +141,8 @@ class Beliefs:
         ids = np.asarray(prompt_ids)
         if ids.ndim != 1 or not len(ids):
             raise ArgumentError(who, "one id for each problem, at least one", f"shape {ids.shape}")
+        if not 3 <= int(_number(who, "points", points)) == points:
+            raise ArgumentError(who, "at least 3 points, a whole number", repr(points))
         curve = _start(spread, points)
         weight = np.tile(curve, (len(ids), 1))
         p = _grid(points)[1]
@@ -147,7 +152,7 @@ class Beliefs:
                 raise ArgumentError(who, "a rate for each problem", f"{r.size} rates, {len(ids)} problems")
             known = ~np.isnan(r)
             checks.probabilities(who, r[known], "rate")
-            n = float(checks.finite(who, "strength", strength))
+            n = float(_number(who, "strength", strength))
             weight[known] = _normal(np.log(weight[known]) + _log_chance(n * r[known], n * (1 - r[known]), p))
         z = np.ones((len(ids), 1))
         if columns is not None:
@@ -225,7 +230,7 @@ class Beliefs:
 
     def advance(self, step: int) -> Beliefs:
         """The same beliefs as they stand at a later step: blurred by `wander`, drawn to the spread by `forget`."""
-        passed = int(checks.whole("advance", "step", step, 0)) - self.step
+        passed = int(_whole("advance", "step", step)) - self.step
         if passed < 0:
             raise ArgumentError("advance", f"a step of at least {self.step}", str(step))
         if not passed:
@@ -299,10 +304,26 @@ class Beliefs:
         known = self.seen[rows] > 0
         if not known.any() or not self.drift.adapt or not self.wander:
             return self.wander
-        surprise = np.minimum(told.off[known] ** 2 / told.variance[known], 25.0)
+        # Pooled, not per problem: near 0 and 1 a single surprise is almost always nothing and rarely huge.
+        surprise = float((told.off[known] ** 2).sum() / told.variance[known].sum())
         # A handful of visits says little: the step is in proportion to how many there are, up to 16.
         rate = self.drift.adapt * min(1.0, known.sum() / 16)
-        return float(np.clip(self.wander * np.exp(rate * (surprise.mean() - 1)), 0.01, 1.0))
+        return float(np.clip(self.wander * np.exp(rate * (min(surprise, 4.0) - 1)), 0.01, 1.0))
+
+    def with_columns(self, columns: ArrayLike) -> Beliefs:
+        """The same problems with today's columns: rows move by what the coefficients make of the change.
+
+        For signals that follow the policy, such as its own estimate of its chance at each prompt (in log-odds).
+
+        Args: columns [P, d], as many as before.
+        """
+        given = checks.finite("with_columns", "columns", columns)
+        given = given[:, None] if given.ndim == 1 else given
+        if given.shape != self.columns[:, 1:].shape:
+            needs = f"columns of shape {self.columns[:, 1:].shape}"
+            raise ArgumentError("with_columns", needs, f"shape {given.shape}")
+        moved = np.hstack([self.columns[:, :1], given])
+        return replace(self, weight=_shift(self.weight, (moved - self.columns) @ self.effect), columns=moved)
 
     def draw(self, rng: np.random.Generator) -> Beliefs:
         """Beliefs that are sure of one solve rate each, drawn from these rows (Thompson sampling)."""
@@ -327,13 +348,41 @@ class Beliefs:
         return cached[1]
 
     def state(self) -> dict[str, Any]:
-        """Everything, as plain arrays and numbers: what a trainer's checkpoint carries."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "drift"} | {"drift": vars(self.drift)}
+        """Everything, as plain arrays and numbers under flat names: what a checkpoint, or np.savez, carries."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "drift"}
+        return own | {f"drift_{name}": value for name, value in vars(self.drift).items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Beliefs:
-        """Beliefs again, bit for bit, from what `state` gave."""
-        return cls(**{**state, "drift": Drift(**state["drift"])})
+        """Beliefs again, bit for bit, from what `state` gave.
+
+        >>> told = Beliefs.about(["a", "b"]).update(["a"], [1], [4])
+        >>> bool((Beliefs.from_state(told.state()).weight == told.weight).all())
+        True
+        """
+        wanted = {f.name for f in fields(cls)} - {"drift"} | {f"drift_{f.name}" for f in fields(Drift)}
+        missing = wanted - set(state)
+        if missing:
+            raise ArgumentError("Beliefs.from_state", "what state() gave", "no " + ", ".join(sorted(missing)))
+        drift = Drift(**{f.name: float(state[f"drift_{f.name}"]) for f in fields(Drift)})
+        own = {f.name: state[f.name] for f in fields(cls) if f.name != "drift"}
+        return cls(**{**own, "wander": float(own["wander"]), "step": int(own["step"])}, drift=drift)
+
+
+def _number(who: str, name: str, value: ArrayLike) -> Floats:
+    """One finite number of at least 0."""
+    x = checks.finite(who, name, value)
+    if x.ndim or x < 0:
+        raise ArgumentError(who, f"{name} to be a number of at least 0", repr(value)[:60])
+    return x
+
+
+def _whole(who: str, name: str, value: ArrayLike) -> int:
+    """One whole number of at least 0."""
+    x = checks.whole(who, name, value, 0)
+    if x.ndim:
+        raise ArgumentError(who, f"one {name}", repr(value)[:60])
+    return int(x)
 
 
 class _Surprise:

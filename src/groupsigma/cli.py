@@ -253,23 +253,46 @@ def dials(as_json: AsJson = False) -> None:
     print_screen(dials_screen(PRESETS))
 
 
+#: The name under `reproduce` that is an experiment, not a claim.
+_ALLOCATION = "allocation"
+
+
 @app.command(short_help="The paper's numbers, claim by claim.")
 def reproduce(
     name: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Claims by name or by first part; default all.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Claims by name or by first part; default all. Or allocation, alone."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 when a claim fails.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 1 when a claim fails, or allocation misses a target.")
+    ] = False,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also draw these claims' figures there, SVG and PNG.")
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="allocation: a look, within a minute or two.")] = False,
+    runs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="allocation: where runs are kept; by default groupsigma-allocation."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series."""
+    """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series.
+
+    `reproduce allocation` is an experiment of its own and not started by default: rules that say who gets how many
+    tries compete, about an hour on two cores; it can be stopped at any moment, and the same command goes on.
+    """
+    if _ALLOCATION in (name or ()):
+        if set(name or ()) != {_ALLOCATION}:
+            raise ArgumentError("reproduce", "allocation by itself", "other names beside it")
+        _allocation(quick, runs or Path("groupsigma-allocation"), figures, as_json, check)
+        return
+    if quick or runs is not None:
+        raise ArgumentError("--quick" if quick else "--runs", "the experiment allocation", "claims")
     from groupsigma.experiments.claims import check as run
     from groupsigma.experiments.claims import choose
     from groupsigma.experiments.paper import CLAIMS
 
-    chosen = choose(CLAIMS, name or ())
+    chosen = choose(CLAIMS, name or (), others=[_ALLOCATION])
     results = run(chosen)
     if as_json:
         _print_json({"schema": "groupsigma.reproduce/1", "claims": [r.to_dict() for r in results]})
@@ -286,18 +309,51 @@ def reproduce(
         _fail_if([f"{r.name} fails" for r in results if r.verdict == "fails"])
 
 
+def _allocation(quick: bool, folder: Path, figures: Path | None, as_json: bool, check: bool) -> None:
+    """The experiment of that name: computed or taken up, then shown."""
+    from groupsigma.experiments.allocation import allocation, verdicts
+
+    typer.echo(f"runs are kept in {folder}; finished ones are taken up, not run again", err=True)
+    try:
+        found = allocation(folder, quick=quick)
+    except KeyboardInterrupt:
+        typer.echo(f"\nfinished runs are kept in {folder}; the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    judged = verdicts(found)
+    if as_json:
+        told = [{"what": w, "number": x, "wanted": least, "reached": bool(good)} for w, x, least, good in judged]
+        _print_json({**found, "verdicts": told})
+    else:
+        from groupsigma.allocation_screen import allocation_screen
+        from groupsigma.screen import show as print_screen
+
+        print_screen(allocation_screen(found))
+    if figures is not None:
+        from groupsigma.experiments.pictures import allocation as chart
+
+        _save(chart(found), figures)
+    if check:
+        _fail_if([f"{what} = {number:.4g}, wanted {least}" for what, number, least, good in judged if not good])
+
+
 def _draw(parts: set[str], folder: Path) -> None:
-    """The charts of some parts as SVG and PNG, named on standard error."""
+    """The charts of some parts, saved."""
     from groupsigma.experiments.pictures import FIGURES
-    from groupsigma.figures import save
 
     if not parts & set(FIGURES):
         raise ArgumentError("--figures", "claims that have figures", "none", hint="one of " + ", ".join(FIGURES))
-    folder.mkdir(parents=True, exist_ok=True)
     for part in sorted(parts & set(FIGURES)):
-        for name, chart in FIGURES[part]().items():
-            for kind in ("svg", "png"):
-                typer.echo(f"wrote {save(chart, folder / f'{name}.{kind}')}", err=True)
+        _save(FIGURES[part](), folder)
+
+
+def _save(charts: dict[str, Any], folder: Path) -> None:
+    """Charts as SVG and PNG, named on standard error."""
+    from groupsigma.figures import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, chart in charts.items():
+        for kind in ("svg", "png"):
+            typer.echo(f"wrote {save(chart, folder / f'{name}.{kind}')}", err=True)
 
 
 def _parse_group(text: str) -> tuple[list[float], int | None]:

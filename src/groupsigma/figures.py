@@ -1,8 +1,8 @@
 """Charts: one look for all of them, drawn offline to SVG and PNG.
 
-Every method has one colour everywhere (Okabe and Ito's palette, told apart without seeing red or
-green), every line its name beside it, every axis its unit. A chart is built from layers that share
-`Axes`; it holds the numbers it shows.
+Every method has one colour everywhere (Okabe and Ito's palette, then Tol's muted one, told apart without
+seeing red or green), every line its name beside it, every axis its unit; our own is wine. A chart is built
+from layers that share `Axes`, or is a `ranking`; it holds the numbers it shows.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ COLORS = {
     "rloo": "#CC79A7",
     "maxrl": "#E69F00",
     "logit": "#56B4E9",
+    "speed": "#332288",
+    "pilot-commit": "#999933",
+    "aero": "#44AA99",
+    "reinforce-ada": "#AA4499",
+    "plan": "#882255",
 }
 INK, PALE = "#333333", "#8a8a8a"
 #: For README width: three panels in a row.
@@ -52,12 +57,13 @@ class Axes:
     across: tuple[float, ...]
     up: tuple[float, ...] = (0, 0.2, 0.4, 0.6, 0.8, 1)
     percent: bool = False
+    factors: bool = False  # up the axis equal factors are equal lengths
 
     def _encode(self, **channels: str) -> dict[str, Any]:
         form = ".0%" if self.percent else "~g"
         return {
             "x": alt.X("x:Q", title=self.x, **_ticks(self.across, "~f")),
-            "y": alt.Y("y:Q", title=self.y, **_ticks(self.up, form)),
+            "y": alt.Y("y:Q", title=self.y, **_ticks(self.up, form, self.factors)),
             **channels,
         }
 
@@ -89,8 +95,70 @@ class Axes:
         return alt.Chart(_rows(x=[x], y=[y])).mark_text(**mark).encode(**self._encode())
 
 
-def _ticks(values: tuple[float, ...], form: str) -> dict[str, Any]:
-    scale = alt.Scale(domain=[values[0], values[-1]], nice=False, zero=False)
+@dataclass(frozen=True)
+class Dot:
+    """One line of a ranking: a value with its interval, and how it is drawn.
+
+    Attributes: text: beside the dot. beyond: the value is a least one, drawn as an arrow head.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    text: str
+    color: str = INK
+    hollow: bool = False
+    beyond: bool = False
+
+
+def ranking(
+    title: str,
+    x: str,
+    across: tuple[float, ...],
+    dots: Sequence[Dot],
+    *,
+    factors: bool = False,
+    at: float | None = None,
+) -> Any:
+    """Names down the side in the order given, each with a dot, its interval and its number.
+
+    >>> dots = [Dot("plan", 3, 2.5, 3.6, "3.0"), Dot("GRPO", 1, 0.9, 1.1, "1.0", COLORS["grpo"])]
+    >>> ranking("a  Rules", "groups", (0, 2, 4), dots).to_dict()["height"]
+    30
+    """
+    rows = [{**vars(d), "at": i, "kind": _kind(d)} for i, d in enumerate(dots)]
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("value:Q", title=x, **_ticks(across, "~f", factors)),
+        y=alt.Y("at:Q", axis=None, scale=alt.Scale(domain=[len(dots) - 0.5, -0.5], nice=False, zero=False)),
+        color=alt.Color("color:N", scale=None),
+    )
+    words: dict[str, Any] = dict(baseline="middle", fontSize=11)
+    shape = alt.Shape("kind:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None)
+    fill = alt.condition("datum.hollow", alt.value("white"), alt.Color("color:N", scale=None))
+    return alt.layer(
+        base.mark_rule(strokeWidth=2, opacity=0.55, clip=True).encode(alt.X("low:Q"), x2="high:Q"),
+        base.mark_point(size=44, strokeWidth=1.4, opacity=1, filled=True).encode(
+            shape=shape, fill=fill, stroke=alt.Color("color:N", scale=None)
+        ),
+        base.mark_text(align="right", **words).encode(x=alt.value(-8), text="name:N"),
+        base.mark_text(align="left", dx=8, **words).encode(x="high:Q", text="text:N"),
+        title=title,
+    ).properties(width=WIDTH, height=_LINE * len(dots))  # fmt: skip
+
+
+_SHAPES = {"dot": "circle", "beyond": "triangle-right"}
+#: Height of a line of a ranking.
+_LINE = 15
+
+
+def _kind(dot: Dot) -> str:
+    return "beyond" if dot.beyond else "dot"
+
+
+def _ticks(values: tuple[float, ...], form: str, factors: bool = False) -> dict[str, Any]:
+    kind: dict[str, Any] = dict(type="log") if factors else dict(zero=False)
+    scale = alt.Scale(domain=[values[0], values[-1]], nice=False, **kind)
     return {"scale": scale, "axis": alt.Axis(values=list(values), format=form)}
 
 
@@ -99,7 +167,7 @@ def panel(title: str, *layers: alt.Chart) -> Any:
     return alt.layer(*layers, title=title).properties(width=WIDTH, height=HEIGHT)
 
 
-def row(title: str, caption: str, *panels: Any) -> alt.HConcatChart:
+def row(title: str, caption: str | Sequence[str], *panels: Any) -> alt.HConcatChart:
     """Panels side by side under a title and a line of small print: what was run, n, what the marks are."""
     head = alt.TitleParams(
         title, subtitle=caption, anchor="start", offset=14, fontSize=15, subtitleFontSize=11.5, subtitleColor=INK

@@ -269,6 +269,8 @@ def plan(
         raise ArgumentError(who, "min_tries of at least 2 for goal='variance'", f"{least}")
     money = _budget(who, budget, least, most, each, beliefs.count, skips)
     reference = int(checks.group_sizes(who, reference_size, 2))
+    if breadth is not None and not (np.ndim(breadth) == 0 and checks.finite(who, "breadth", breadth) > 0):
+        raise ArgumentError(who, "breadth > 0, or None", repr(breadth))
     look = beliefs if rng is None else beliefs.draw(rng)
     found = (
         _equal_fidelity(look, aim.dial, money, each, least, most)
@@ -292,10 +294,7 @@ def _values(look: Beliefs, aim: Goal, least: int, most: int, skips: bool, breadt
     table = value_table(look.p, np.maximum(sizes, 0 if skips else least), aim)
     if breadth is None:
         return lambda rows: look.weight[rows] @ table
-    half = checks.finite("plan", "breadth", breadth)
-    if half.ndim or half <= 0:
-        raise ArgumentError("plan", "breadth > 0, or None", repr(breadth))
-    worth = 1 / (1 + look.recent / float(half))
+    worth = 1 / (1 + look.recent / float(breadth))
     return lambda rows: (look.weight[rows] @ table) * worth[rows, None]
 
 

@@ -31,13 +31,13 @@ _LEAST = 80
 def show(parts: Iterable[RenderableType]) -> None:
     """Print to standard output; colour on a terminal only, no trailing blanks elsewhere."""
     if sys.stdout.isatty():
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)
         console.width = max(_LEAST, console.width)
         console.print(Group(*parts))
         return
     asked = os.environ.get("COLUMNS", "")
     width = max(_LEAST, int(asked) if asked.isdecimal() else WIDTH)
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
     with console.capture() as capture:
         console.print(Group(*parts))
     print("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))

@@ -11,6 +11,7 @@ for rounds of R tries. At the best λ, λB + Σ W(0, 0) bounds every adaptive us
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import comb
 from typing import Any
@@ -34,7 +35,8 @@ class Stopping:
     Attributes:
         price: λ, in the goal's value per unit of cost. round: tries drawn at a time.
         go: bool [P, most+1, most+1]: whether to draw a further round at (k, f).
-        begin: bool [P] whether to start. At a budget, of the problems on the margin as many as it pays for.
+        begin: int64 [P] how many of a row's problems to start: `count` or 0; at a budget, of those on the margin
+            as many as it pays for.
         worth: [P] value less λ · cost of a problem that is handled so; ≥ 0.
         tries: [P] expected tries of a problem that is started.
         value, spent: what the rule attains and uses, expected over all problems.
@@ -44,12 +46,34 @@ class Stopping:
     price: float
     round: int
     go: NDArray[np.bool_]
-    begin: NDArray[np.bool_]
+    begin: Ints
     worth: Floats
     tries: Floats
     value: float
     spent: float
     bound: float
+
+    def follow(self, draw: Callable[[Ints, Ints], Ints]) -> tuple[Ints, Ints, Ints]:
+        """One step by the rule: rounds for all that go on, until none does.
+
+        Args: draw(rows, n): right ones of n more answers to each of these rows; called once a round.
+        Returns: row, right answers and answers of each group begun, int64.
+
+        >>> rule = stopping(Beliefs.about(["a", "b"]), price=0.1, goal=Goal("coverage"))
+        >>> rows, k, n = rule.follow(lambda rows, n: n)  # every answer right
+        >>> bool((k == n).all() and (n < 16).all())
+        True
+        """
+        rows = np.repeat(np.arange(len(self.begin)), self.begin)
+        k, n = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
+        active = np.arange(len(rows))
+        while len(active):
+            further = np.full(len(active), self.round)
+            k[active] += draw(rows[active], further)
+            n[active] += further
+            active = active[n[active] < self.go.shape[1] - 1]
+            active = active[self.should_continue(rows[active], k[active], n[active] - k[active])]
+        return rows, k, n
 
     def should_continue(self, rows: Ints, k: ArrayLike, f: ArrayLike) -> NDArray[np.bool_]:
         """Whether these rows, with k right and f wrong so far, get a further round."""
@@ -61,8 +85,7 @@ def should_continue(k: ArrayLike, f: ArrayLike, *, price: float, a: float = 0.5,
 
     Never once mixed; after f wrong alone iff a/(a+b+f) > λ, after k right alone iff b/(a+b+k) > λ: the
     chance that the next try splits the group. Looking one step ahead is optimal, since that chance only
-    falls. Before the first try (k = f = 0) a group must be worth its whole way: start iff W(0, 0) > 0, which
-    `stopping` computes; here, iff the best fixed number of tries pays.
+    falls. Before the first try (k = f = 0) a group must be worth its whole way: start iff W(0, 0) > 0.
 
     Args: k, f whole ≥ 0, they broadcast; price λ in (0, 1), mixed groups per try; a, b > 0.
     Source: docs/planning.md; checked against the dynamic programme.
@@ -74,7 +97,7 @@ def should_continue(k: ArrayLike, f: ArrayLike, *, price: float, a: float = 0.5,
     right, wrong = checks.whole(who, "k", k, 0), checks.whole(who, "f", f, 0)
     cost = checks.fraction(who, "price", price)
     for name, value in (("a", a), ("b", b)):
-        if not checks.finite(who, name, value) > 0:
+        if np.ndim(value) or not checks.finite(who, name, value) > 0:
             raise ArgumentError(who, f"{name} > 0", repr(value))
     right, wrong = np.broadcast_arrays(right, wrong)
     chance = np.where(right > 0, b, a) / (a + b + right + wrong)
@@ -90,9 +113,11 @@ def _starts(a: float, b: float, price: float) -> bool:
         alive, seen = side / (a + b), 1
         while (chance := other / (a + b + seen)) > price and alive > 1e-12:
             earned += alive * (chance - price)
+            if earned > 0:
+                return True
             alive *= 1 - chance
             seen += 1
-    return earned > 0
+    return False
 
 
 def stopping(
@@ -116,7 +141,7 @@ def stopping(
 
     >>> told = Beliefs.about(["a", "b"], rate=[0.5, 0.001], strength=1000)
     >>> stopping(told, price=0.1, goal=Goal("coverage")).begin.tolist()
-    [True, False]
+    [1, 0]
     """
     who = "stopping"
     aim = Goal() if goal is None else goal
@@ -190,25 +215,19 @@ class _Tree:
     def at(self, price: float, budget: float | None) -> Stopping:
         worth, tries, go = self.solve(price, keep=True)
         assert go is not None
-        begin = go[:, 0, 0].copy()
-        unit = self.count * self.cost
+        begin = np.where(go[:, 0, 0], self.count, 0)
+        each = self.cost * tries
         bound = float(self.count @ worth)
-        if budget is not None and unit[begin] @ tries[begin] > budget:
-            order = np.flatnonzero(begin)[np.argsort(-worth[begin] / tries[begin], kind="stable")]
-            begin[order[np.cumsum(unit[order] * tries[order]) > budget * (1 + 1e-9)]] = False
-        spent = float(unit[begin] @ tries[begin])
-        value = float(self.count[begin] @ worth[begin]) + price * spent
-        return Stopping(
-            price,
-            self.size,
-            go,
-            begin,
-            worth,
-            tries,
-            value,
-            spent,
-            bound + price * (spent if budget is None else budget),
-        )
+        if budget is not None and begin @ each > budget:
+            order = np.flatnonzero(begin)
+            order = order[np.argsort(-worth[order] / each[order], kind="stable")]
+            paid = begin[order] * each[order]
+            before = np.cumsum(paid) - paid
+            begin[order] = np.clip((budget * (1 + 1e-9) - before) // each[order], 0, begin[order])
+        spent = float(begin @ each)
+        value = float(begin @ worth) + price * spent
+        bound += price * (spent if budget is None else budget)
+        return Stopping(price, self.size, go, begin, worth, tries, value, spent, bound)
 
     def within(self, budget: float) -> Stopping:
         """At the highest price whose expected spending covers the budget; what is over is not begun."""

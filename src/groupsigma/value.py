@@ -75,7 +75,7 @@ class Goal:
             raise ArgumentError(
                 "Goal", "a finite saturation >= 0", repr(self.saturation), hint="goal contrast is its limit"
             )
-        if self.name in ("signal", "contrast", "variance") and self.dial.spread == "batch":
+        if self.dial.spread == "batch":
             raise ArgumentError("Goal", "a rule that looks at one group", "spread='batch'", hint="use power=0")
 
     @property

@@ -50,11 +50,10 @@ FAMILIES: dict[str, Family] = {
     for f in (
         Family("noisy", 0.10, 5.0),
         Family("quiet", 0.10, 0.0, step=16.0),
-        Family("strong", 0.30, 12.0),
         Family("weak", 0.03, 1.5, step=2.0),
+        Family("short", 0.10, 4.0, problems=2048, batch=256, budget=102_400),
+        Family("hinted", 0.10, 4.0, problems=2048, batch=256, budget=102_400, hint=1.0),
         Family("topics", 0.50, 3.5, skills=8),
-        Family("short", 0.10, 4.0, problems=4096, batch=256, budget=102_400),
-        Family("hinted", 0.10, 4.0, problems=4096, batch=256, budget=102_400, hint=1.0),
     )
 }
 
@@ -132,7 +131,7 @@ class World:
         self.theta = self.theta + size * (push @ self.x[drawn.problem] + shake)
 
 
-_SMOOTH = 5
+_AHEAD = 5
 
 
 @dataclass(frozen=True)
@@ -143,17 +142,20 @@ class Curve:
     solved: tuple[float, ...]
 
     def reaches(self, target: float) -> float:
-        """Answers until the mean of `_SMOOTH` points reaches the target, so not by one lucky step; inf if never."""
-        solved = np.convolve(
-            np.r_[np.full(_SMOOTH - 1, self.solved[0]), self.solved], np.full(_SMOOTH, 1 / _SMOOTH), "valid"
-        )
-        hit = np.flatnonzero(solved >= target)
+        """Answers until the target is reached and, in the mean of the next `_AHEAD` points, held; inf if never.
+
+        A lucky step that is lost again does not count.
+        """
+        here = np.asarray(self.solved)
+        padded = np.append(here, np.full(_AHEAD - 1, here[-1]))
+        ahead = np.convolve(padded, np.full(_AHEAD, 1 / _AHEAD), "valid")
+        hit = np.flatnonzero((here >= target) & (ahead >= target))
         if not len(hit):
             return float("inf")
         i = int(hit[0])
-        if i == 0:
-            return float(self.answers[0])
-        share = (target - solved[i - 1]) / (solved[i] - solved[i - 1])
+        if i == 0 or here[i - 1] >= target:
+            return float(self.answers[i])
+        share = (target - here[i - 1]) / (here[i] - here[i - 1])
         return float(self.answers[i - 1] + share * (self.answers[i] - self.answers[i - 1]))
 
     def at(self, answers: float) -> float:

@@ -71,14 +71,17 @@ def check(claims: Iterable[Claim]) -> list[Result]:
     return [_check(claim) for claim in claims]
 
 
-def choose(claims: Iterable[Claim], names: Iterable[str]) -> list[Claim]:
-    """The claims whose name, or first part of it, is among `names`; all when there are none."""
+def choose(claims: Iterable[Claim], names: Iterable[str], others: Iterable[str] = ()) -> list[Claim]:
+    """The claims whose name, or first part of it, is among `names`; all when there are none.
+
+    others: further names for the hint, of what is no claim.
+    """
     wanted, every = set(names), list(claims)
     known = {c.name for c in every} | {c.name.split("/")[0] for c in every}
     if unknown := wanted - known:
         parts = sorted({c.name.split("/")[0] for c in every})
         raise ArgumentError(
-            "reproduce", "names of claims", ", ".join(sorted(unknown)), hint="one of " + ", ".join(parts)
+            "reproduce", "names of claims", ", ".join(sorted(unknown)), hint="one of " + ", ".join([*parts, *others])
         )
     return [c for c in every if not wanted or c.name in wanted or c.name.split("/")[0] in wanted]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from groupsigma.dial import DR_GRPO
-from groupsigma.experiments import dynamics
+from groupsigma.experiments import dynamics, objectives
 from groupsigma.experiments import readings as r
 from groupsigma.experiments.claims import Claim
 from groupsigma.law import (
@@ -366,4 +366,12 @@ DAPO_LOG = (
     ),
 )
 
-CLAIMS: tuple[Claim, ...] = (*IDENTITY, *GROUP_SIZE, *OBJECTIVE, *BIGMATH, *DAPO_LOG, *dynamics.CLAIMS)
+CLAIMS: tuple[Claim, ...] = (
+    *IDENTITY,
+    *GROUP_SIZE,
+    *OBJECTIVE,
+    *BIGMATH,
+    *DAPO_LOG,
+    *dynamics.CLAIMS,
+    *objectives.CLAIMS,
+)

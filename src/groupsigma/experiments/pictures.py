@@ -9,9 +9,13 @@ import numpy as np
 
 from groupsigma.checks import Floats
 from groupsigma.experiments import controlled as c
+from groupsigma.experiments.allocation import OURS, UNIFORM, dynamic_rows, static_rows
 from groupsigma.experiments.claims import Missing
+from groupsigma.experiments.objectives import REDRAWN, relative
 from groupsigma.experiments.readings import series
-from groupsigma.figures import COLORS, INK, PALE, Axes, panel, row
+from groupsigma.experiments.static import ANSWERS as IN_STEP
+from groupsigma.experiments.static import PAST, PROBLEMS
+from groupsigma.figures import COLORS, INK, PALE, Axes, Dot, panel, ranking, row
 
 _RATES = (0, 0.2, 0.4, 0.6, 0.8, 1)
 #: Where the marks of a method stand beside the middle of a tenth.
@@ -124,5 +128,119 @@ def _along(method: str, means: Floats, seed: int) -> Floats:
     return np.interp(means, record.solve_rate, record.hardest)
 
 
+def objectives() -> dict[str, Any]:
+    """The chart by file name: what sampling rules weigh by solve rate."""
+    p = np.linspace(0.01, 0.99, 197)
+    axes = Axes("solve rate p", "weight F'(p), that of p = ½ is 1", _RATES, (0.25, 0.5, 1, 2, 4, 8), factors=True)
+    pale = [axes.line(p, (4 * p * (1 - p)) ** -power, "#c4c4c4", width=1.2) for power in (0.0, 0.5, 1.0)]
+    panels = []
+    for title, curves in _OBJECTIVES.items():
+        layers = list(pale)
+        for name, color, dash, text, x, y in curves:
+            layers += [axes.line(p, relative(name, p), color, dash=dash), axes.label(x, y, text, color)]
+        panels.append(panel(title, *layers))
+    caption = (
+        "exact, no draws; pale, from below: what dials weigh for large G, 1 (Dr. GRPO), 1/√(p(1−p)) (GRPO), "
+        "1/(p(1−p)) (log-odds)"
+    )
+    return {"objectives": row("What sampling rules weigh", caption, *panels)}
+
+
+#: Panel -> (rule, colour, dashes, words, where they stand).
+_OBJECTIVES: dict[str, tuple[tuple[str, str, tuple[int, ...], str, float, float], ...]] = {
+    "a  A fixed number; a pilot first": (
+        ("Dr. GRPO, G = 8", COLORS["dr-grpo"], (), "Dr. GRPO", 0.78, 0.88),
+        ("GRPO, G = 8", COLORS["grpo"], (), "GRPO", 0.43, 1.25),
+        ("SPEED, 4 + 12", COLORS["speed"], (), "SPEED, 4 + 12", 0.33, 0.6),
+        ("Pilot-Commit, 8 + 24", COLORS["pilot-commit"], (), "Pilot-Commit,\n8 + 24", 0.3, 2.1),
+    ),
+    "b  Until one is right": (
+        ("until one is right, to 32", INK, (), "one by one,\nto 32", 0.5, 0.55),
+        ("AERO, 8 then by 2 to 16", COLORS["aero"], (), "AERO", 0.83, 0.82),
+        ("Reinforce-Ada, one right", COLORS["reinforce-ada"], (), "Reinforce-Ada,\none right", 0.35, 2.1),
+    ),
+    "c  Until right and wrong": (
+        ("until mixed, to 32", INK, (), "one by one, to 32", 0.3, 0.83),
+        (REDRAWN, COLORS["dapo"], (), "DAPO, same\nprompt again", 0.32, 1.9),
+        ("Reinforce-Ada, balanced", COLORS["reinforce-ada"], (), "Reinforce-Ada,\nbalanced", 0.32, 4.6),
+    ),
+}
+
+
+def allocation(found: dict[str, Any]) -> dict[str, Any]:
+    """The chart by file name: who gets how many tries, from the results of `allocation`."""
+    table = next(t for t in found["static"] if t["past"] == PAST)
+    groups = [
+        Dot(_short(name), mixed, mixed - 2 * error, mixed + 2 * error, f"{mixed:.0f}", *_look(name))
+        for name, mixed, error, _, _ in static_rows(table)
+        if _short(name) not in _LEFT_OUT
+    ]
+    moving = found["dynamic"][0]
+    answers = []
+    for name, _, _, (value, low, high), _, _ in dynamic_rows(moving):
+        if name in _LEFT_OUT:
+            continue
+        never = any(a is None for a in moving["rules"][name]["answers"])
+        text = "1" if name == OURS else f"{'> ' if never else ''}{value:.{1 if value >= 1 else 2}f}"
+        answers.append(Dot(name, value, low, high, text, *_look(name), beyond=never))
+    answers.sort(key=lambda d: d.value)
+    top = max(d.high for d in groups)
+    draws = len(moving["rules"][OURS]["answers"])
+    caption = [
+        f"a: {PAST} past tries of each of {PROBLEMS:,} problems spread as Big-Math’s, {IN_STEP:,} answers; "
+        f"{table['draws']} draws, mean ± 2 standard errors",
+        f"b: {moving['budget']:,} answers at most, to a held-out solve rate of {moving['target']:.2g}; {draws} draws, "
+        "paired, mean ratio and 95 % interval",
+        "hollow: knows every solve rate, or the bound in expectation; arrow: not reached on some draws, counted as "
+        "twice the budget",
+    ]
+    if found["quick"]:
+        caption.append("a quick look: few rules, few draws, a third of the answers")
+    return {
+        "allocation": row(
+            "Who gets how many tries",
+            caption,
+            ranking("a  Groups that teach", "mixed groups per 1,000 answers", _round_ticks(top), groups),
+            ranking(
+                f"b  Answers to the target, family “{moving['family']}”",
+                "answers, in multiples of the plan’s (log scale)", _factors(answers), answers, factors=True,
+            ),
+        )
+    }  # fmt: skip
+
+
+#: Between their neighbours, or the same rule for another goal.
+_LEFT_OUT = frozenset({"GRPO G=4", "GRPO G=16", "plan (signal)", "oracle plan (signal)", "oracle plan (coverage)"})
+
+
+def _short(name: str) -> str:
+    """A rule without its knobs."""
+    knobs = ("(size", "(by", "(pilot", "(further", "(first")
+    return min((name.split(f" {k}")[0] for k in knobs), key=len).replace(" (coverage)", "")
+
+
+def _look(name: str) -> tuple[str, bool]:
+    """Colour, and whether hollow."""
+    if name.startswith("oracle") or name == "dual bound":
+        return PALE, True
+    if name.startswith("plan"):
+        return COLORS["plan"], False
+    if name == UNIFORM:
+        return COLORS["grpo"], False
+    return (COLORS["dapo"], False) if _short(name) == "DAPO" else (INK, False)
+
+
+def _round_ticks(top: float) -> tuple[float, ...]:
+    """0 to a round number over the top, and room for words."""
+    by = next(b for b in (50, 100, 200, 500) if top * 1.12 <= 5 * b)
+    return tuple(float(x) for x in range(0, int(np.ceil(top * 1.12 / by)) * by + 1, by))
+
+
+def _factors(dots: list[Dot]) -> tuple[float, ...]:
+    """Powers of two around all intervals."""
+    low, high = np.log2(min(d.low for d in dots)), np.log2(max(d.high for d in dots) * 1.3)
+    return tuple(2.0**k for k in range(int(np.floor(low)), int(np.ceil(high)) + 1))
+
+
 #: First part of a claim's name -> its charts by file name.
-FIGURES = {"dynamics": dynamics}
+FIGURES = {"dynamics": dynamics, "objectives": objectives}

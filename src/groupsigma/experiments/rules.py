@@ -99,18 +99,7 @@ class Planner:
         rule = stopping(
             look, budget=world.family.batch, goal=self.goal, max_tries=self.most, round_size=self.round_size
         )
-        i = np.flatnonzero(rule.begin)
-        k = n = np.zeros(len(i), dtype=np.int64)
-        active = np.arange(len(i))
-        while len(active):
-            further = np.full(len(active), self.round_size)
-            k, n = k.copy(), n.copy()
-            k[active] += world.sample(i[active], further)
-            n[active] += self.round_size
-            open_ = n[active] < rule.go.shape[1] - 1
-            active = active[open_]
-            active = active[rule.should_continue(i[active], k[active], n[active] - k[active])]
-        return i, k, n
+        return rule.follow(world.sample)
 
 
 def _grid(**options: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
@@ -165,10 +154,6 @@ def _rounds(weight: str, saturation: float = 4.0) -> Planner:
     return Planner(weight, saturation=saturation, most=16, round_size=2)
 
 
-def _thompson(weight: str, saturation: float = 4.0) -> Planner:
-    return Planner(weight, saturation=saturation, thompson=True)
-
-
 def _oracle(weight: str, saturation: float = 4.0) -> Planner:
     return Planner(weight, saturation=saturation, oracle=True)
 
@@ -209,7 +194,6 @@ RULES: dict[str, Rule] = {
         Rule("plan", _plan, "ours", _grid(saturation=(4.0, 2.0, 8.0))),
         Rule("plan, columns", _columns, "ours", _grid(saturation=(4.0, 2.0, 8.0))),
         Rule("plan, in rounds", _rounds, "ours", _grid(saturation=(4.0, 2.0, 8.0))),
-        Rule("plan, Thompson", _thompson, "ours", _grid(saturation=(4.0, 2.0, 8.0))),
         Rule("oracle plan", _oracle, "bound", _grid(saturation=(4.0, 2.0, 8.0))),
     )
 }  # fmt: skip

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +33,24 @@ def run_jobs(
         compute: a module-level function, run in worker processes of one thread each.
         jobs: keys, tuples of strings and numbers. path: JSON lines, made if absent.
         workers: processes, by default one a core; 1 computes here.
-        label: for the progress line on stderr, shown on a terminal only.
+        label: for the progress on stderr: counted on a terminal, a line when it begins elsewhere; "" is silent.
     """
     wanted = list(dict.fromkeys(jobs))
     done = _read(path)
     missing = [job for job in wanted if job not in done]
     if missing:
         path.parent.mkdir(parents=True, exist_ok=True)
+        counted = bool(label) and sys.stderr.isatty()
+        if label and not counted:
+            print(f"{label}: {len(missing)} runs", file=sys.stderr, flush=True)
         with path.open("a", encoding="utf-8") as file:
             for at, (job, result) in enumerate(_computed(compute, missing, workers or os.cpu_count() or 1), 1):
                 file.write(json.dumps([list(job), result]) + "\n")
                 file.flush()
                 done[job] = result
-                if sys.stderr.isatty():
-                    print(f"\r{label} {at} of {len(missing)}", end="", file=sys.stderr, flush=True)
-        if sys.stderr.isatty():
+                if counted:
+                    print(f"\r{label}: {at} of {len(missing)}", end="", file=sys.stderr, flush=True)
+        if counted:
             print(file=sys.stderr)
     return {job: done[job] for job in wanted}
 
@@ -59,18 +65,35 @@ def _computed(compute: Callable[[Job], Any], jobs: list[Job], workers: int) -> I
     os.environ.update(dict.fromkeys(threads, "1"))
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            others = set(active_children())
             try:
-                running = {pool.submit(compute, job): job for job in jobs}
+                with _deaf():
+                    running = {pool.submit(compute, job): job for job in jobs}
                 for future in as_completed(running):
                     yield running[future], future.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                for child in set(active_children()) - others:
+                    child.terminate()
                 raise
     finally:
         for name, value in threads.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started here never hear an interrupt: it is ours, and we end them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _read(path: Path) -> dict[Job, Any]:

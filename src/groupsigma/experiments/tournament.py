@@ -52,12 +52,14 @@ class Score:
 
 
 def compute(job: Job) -> list[Any]:
-    """One run: job = (family, shrink, seed, rule, knob, weight, step size); every fourth point of its curve."""
+    """One run: job = (family, shrink, seed, rule, knob, weight, step size); every fourth step of its curve."""
     family, shrink, seed, name, knob, weight, step_size = job
     rule = RULES[name]
     world = smaller(FAMILIES[family], shrink)
     curve = run(world, seed, lambda: rule.make(weight, **rule.knobs[knob]), step_size)
-    keep = sorted({*range(0, len(curve.answers), 4), len(curve.answers) - 1})
+    # Some rules take several batches a step; all of their points are kept.
+    stride = 4 if curve.answers[-1] < 2 * world.batch * (len(curve.answers) - 1) else 1
+    keep = sorted({*range(0, len(curve.answers), stride), len(curve.answers) - 1})
     return [[curve.answers[i] for i in keep], [round(curve.solved[i], 5) for i in keep]]
 
 
