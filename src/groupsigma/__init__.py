@@ -15,6 +15,7 @@ from groupsigma.estimate import expected_gain_unbiased, mean_over_prompts, pass_
 from groupsigma.findings import Finding, findings
 from groupsigma.groups import Groups, RewardSummary
 from groupsigma.identity import Identity, identity
+from groupsigma.implied import Sampling, by_dial, redrawn_weight, sampling
 from groupsigma.law import (
     cap_risk,
     checked_rate,
@@ -81,6 +82,7 @@ __all__ = [
     "Records",
     "Region",
     "RewardSummary",
+    "Sampling",
     "SourceError",
     "Stopping",
     "Totals",
@@ -91,6 +93,7 @@ __all__ = [
     "audit",
     "beta_value",
     "borrow",
+    "by_dial",
     "cap_risk",
     "checked_rate",
     "contrast",
@@ -122,8 +125,10 @@ __all__ = [
     "pass_hat_k",
     "plan",
     "problems_needed",
+    "redrawn_weight",
     "region",
     "required_group_size",
+    "sampling",
     "should_continue",
     "sigma",
     "silent_rate",

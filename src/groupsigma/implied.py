@@ -138,7 +138,11 @@ def sampling(go: Continue, push: Push, *, most: int, round_size: int = 1) -> Sam
 
 
 def by_dial(dial: Dial = GRPO) -> Push:
-    """All answers count, advantages by a dial: both sides push with gain(k, n)."""
+    """All answers count, advantages by a dial: both sides push with gain(k, n).
+
+    >>> [x.tolist() for x in by_dial(DR_GRPO)(np.array([1]), np.array([3]))]
+    [[0.1875], [0.1875]]
+    """
 
     def push(k: Ints, f: Ints) -> tuple[Floats, Floats]:
         c = gain(k, np.maximum(k + f, 1), dial)

@@ -151,22 +151,23 @@ def stopping(
     if most > 128 or size > most:
         raise ArgumentError(who, "round_size <= max_tries <= 128", f"{size}, {most}")
     each = checks.finite(who, "cost", cost)
-    if (each <= 0).any():
-        raise ArgumentError(who, "costs > 0", f"{each.min():g}")
+    if each.shape not in ((), beliefs.count.shape) or (each <= 0).any():
+        raise ArgumentError(who, "costs > 0, one or one for each problem", f"shape {each.shape}, least {each.min():g}")
     each = np.broadcast_to(each, beliefs.count.shape)
     if (price is None) == (budget is None):
         raise ArgumentError(who, "a price or a budget", "both" if price is not None else "neither")
     tree = _Tree(beliefs, aim, most, size, each)
     if price is not None:
-        at = float(checks.finite(who, "price", price))
-        if at <= 0:
-            raise ArgumentError(who, "a price > 0", repr(price))
-        return tree.at(at, None)
+        return tree.at(_positive(who, "price", price), None)
     assert budget is not None
-    money = float(checks.finite(who, "budget", budget))
-    if money <= 0:
-        raise ArgumentError(who, "a budget > 0", repr(budget))
-    return tree.within(money)
+    return tree.within(_positive(who, "budget", budget))
+
+
+def _positive(who: str, name: str, value: float) -> float:
+    x = checks.finite(who, name, value)
+    if x.ndim or x <= 0:
+        raise ArgumentError(who, f"a {name} > 0", repr(value)[:60])
+    return float(x)
 
 
 class _Tree:
@@ -184,6 +185,8 @@ class _Tree:
         for right in self.layers:
             n = len(right) - 1
             path = np.exp(np.multiply.outer(lp, right) + np.multiply.outer(lq, n - right))
+            # Denormal numbers add nothing and would slow the product a hundred times.
+            path[path < 1e-250] = 0.0
             tilted = (
                 path * np.exp(s * lp + t * lq)[:, None] * goal.reward(right, n)[None, :] if n else np.zeros_like(path)
             )
@@ -232,7 +235,8 @@ class _Tree:
     def within(self, budget: float) -> Stopping:
         """At the highest price whose expected spending covers the budget; what is over is not begun."""
         unit = self.count * self.cost
-        low, high = 0.0, max(float(pay.max()) for pay in self.pay) / float(self.cost.min()) + 1e-12
+        # No price is above what a problem is worth per try of its first round when tries are free.
+        low, high = 0.0, float((self.solve(0.0)[0] / self.cost).max()) / self.size * (1 + 1e-9)
         # A row that does not start at a price does not start at a higher one.
         rows = np.arange(len(unit))
         for _ in range(40):
