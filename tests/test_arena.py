@@ -82,6 +82,6 @@ def test_tuning_takes_the_best_of_the_grid_and_scoring_other_draws(tmp_path, mon
     ]
     best = contest.tune([TINY], rules)
     assert best["noisy", "GRPO G=8"].step_size >= 4.0, "a step that does not move loses"
-    target, scores = contest.score(TINY, list(best.values()))
-    assert 0 < target <= 0.9 and all(len(s.answers) == 2 for s in scores)
+    scores = contest.score(TINY, list(best.values()))
+    assert all(len(s.answers) == 2 for s in scores)
     assert set(tournament.TUNING).isdisjoint(tournament.SCORING)

@@ -99,10 +99,12 @@ def _dynamic(folder: Path, quick: bool, workers: int | None) -> list[dict[str, A
     best = contest.tune(families, rules)
     out = []
     for family in families:
-        target, scores = contest.score(family, [best[family.name, r.name] for r in rules])
+        scores = contest.score(family, [best[family.name, r.name] for r in rules])
         budget = family.budget // contest.shrink
         told = {s.setting.rule: _told(s, budget) for s in scores}
-        out.append({"family": family.name, "what": vars(family), "target": target, "budget": budget, "rules": told})
+        out.append(
+            {"family": family.name, "what": vars(family), "target": family.target, "budget": budget, "rules": told}
+        )
     return out
 
 

@@ -29,6 +29,7 @@ class Family:
         shared: ρ, the cosine between two problems of one skill. noise: τ. width: d. skills: how many.
         step: what the grid of step sizes is multiplied by.
         problems, batch, budget: how many, answers a step, answers in all.
+        target: mean solve rate of held-out problems that is to be reached.
         hint: standard deviation (log-odds) of what a published solve rate (16 answers) is off by; None: there is none.
     """
 
@@ -41,6 +42,7 @@ class Family:
     step: float = 1.0
     batch: int = 512
     budget: int = 153_600
+    target: float = 0.9
     hint: float | None = None
 
 
@@ -50,7 +52,7 @@ FAMILIES: dict[str, Family] = {
     for f in (
         Family("noisy", 0.10, 5.0),
         Family("quiet", 0.10, 0.0, step=16.0),
-        Family("weak", 0.03, 1.5, step=2.0),
+        Family("weak", 0.03, 1.5, step=2.0, target=0.85),
         Family("short", 0.10, 4.0, problems=2048, batch=256, budget=102_400),
         Family("hinted", 0.10, 4.0, problems=2048, batch=256, budget=102_400, hint=1.0),
         Family("topics", 0.50, 3.5, skills=8),

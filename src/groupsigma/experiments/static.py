@@ -59,7 +59,7 @@ def measured(drawn: Drawn) -> Yield:
 def remembers(chooser: Any, pool: Pool) -> Any:
     """A rule that has seen the past tries."""
     everyone = np.arange(PROBLEMS)
-    if isinstance(chooser, Engine):
+    if isinstance(chooser, Engine) and pool.past:
         chooser.memory = Memory(PROBLEMS, **chooser.settings)
         chooser.memory.visit(everyone, pool.before, np.full(PROBLEMS, pool.past))
     elif isinstance(chooser, Planner) and not chooser.oracle:
@@ -72,6 +72,8 @@ def believed(pool: Pool) -> Beliefs:
     # As the arena's step comes after the past: nothing has moved since.
     start = replace(Beliefs.about(np.arange(PROBLEMS), spread=start_spread()), wander=0.0, step=pool.step)
     still = replace(start, covariance=np.zeros((1, 1)), drift=replace(start.drift, learn=0.0, adapt=0.0))
+    if not pool.past:
+        return still
     return still.observe(np.arange(PROBLEMS), pool.before, np.full(PROBLEMS, pool.past))
 
 

@@ -18,8 +18,6 @@ from groupsigma.experiments.rules import RULES, Rule
 from groupsigma.experiments.run import Job, run_jobs
 
 TUNING, SCORING = (1000, 1001, 1002, 1003), tuple(range(20))
-#: Solved share of held-out problems to reach; families where uniform groups do not get there have their own.
-TARGET = 0.9
 
 
 @dataclass(frozen=True)
@@ -107,17 +105,12 @@ class Tournament:
 
         return {name: min(settings, key=loss) for name, settings in grid.items()}
 
-    def score(self, family: Family, settings: list[Setting], target: float | None = None) -> tuple[float, list[Score]]:
-        """Settings on the scoring draws, and the target: .9, or where uniform groups of 8 are at 80 % of the budget."""
+    def score(self, family: Family, settings: list[Setting]) -> list[Score]:
+        """Settings on the scoring draws."""
         curves = self.curves(family, settings, self.scoring, "scoring")
         budget = family.budget // self.shrink
-        uniform = next((s for s in settings if s.rule == "GRPO G=8"), None)
-        if target is None:
-            target = TARGET
-            if uniform is not None:
-                target = min(TARGET, float(np.median([curves[uniform, s].at(0.8 * budget) for s in self.scoring])))
         runs = {s: [curves[s, seed] for seed in self.scoring] for s in settings}
-        return target, [
-            Score(s, tuple(c.reaches(target) for c in each), tuple(c.area(budget) for c in each))
+        return [
+            Score(s, tuple(c.reaches(family.target) for c in each), tuple(c.area(budget) for c in each))
             for s, each in runs.items()
         ]
