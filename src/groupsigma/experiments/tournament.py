@@ -1,7 +1,7 @@
 """The dynamic benchmark: every rule tuned on the same grid, scored on draws it was not tuned on.
 
-Knobs (a rule's own settings) are chosen on tuning draws of the family "noisy" and kept; the step size and how
-groups count are chosen on tuning draws of each family, for every rule alike. Scores are answers to a
+A rule's knobs and how its groups count are chosen on tuning draws of the first family and kept; the step size is
+chosen on tuning draws of each family, for every rule alike. Scores are answers to a
 target on other draws, paired: a seed is the same world for all.
 """
 
