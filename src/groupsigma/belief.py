@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ from groupsigma.checks import Floats, Ints
 from groupsigma.drift import visits
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
-from groupsigma.mixture import Mixture, Posterior, mixture
+from groupsigma.mixture import Mixture, Posterior, log_likelihood, mixture
 
 #: The grid reaches p = 1.2e-4 and its mirror: below, no group in reach is ever mixed.
 _REACH = 9.0
 _POINTS = 49
+#: What a step leaves of the contrast pairs that breadth remembers.
+_RECENT = 0.8
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ class Beliefs:
         weight: float64 [P, J], rows sum to 1.
         spread: float64 [J], the population's curve, towards which rows are drawn.
         seen: [P] answers ever counted for each problem.
-        recent: [P] contrast pairs it gave, halved every few steps; what breadth looks at.
-        columns: [P, d] what is known of the problems, or None; effect, covariance: of their coefficients.
+        recent: [P] contrast pairs it gave, each step keeping 0.8 of them; what breadth looks at.
+        columns: [P, 1 + d] ones, then what is known of the problems; effect, covariance: of their coefficients.
         count: [P] how many problems a row stands for.
         wander: today's `Drift.wander`. drift: how rows age; step: the time they are true for.
     """
@@ -153,7 +156,7 @@ class Beliefs:
             known = ~np.isnan(r)
             checks.probabilities(who, r[known], "rate")
             n = float(_number(who, "strength", strength))
-            weight[known] = _normal(np.log(weight[known]) + _log_chance(n * r[known], n * (1 - r[known]), p))
+            weight[known] = _normal(np.log(weight[known]) + log_likelihood(n * r[known], n * (1 - r[known]), p))
         z = np.ones((len(ids), 1))
         if columns is not None:
             given = checks.finite(who, "columns", columns)
@@ -213,7 +216,7 @@ class Beliefs:
         points = _points(int(n.max()))
         if len(ids) == len(codes):
             curve = _start(spread, points)
-            weight = _normal(np.log(curve) + _log_chance(groups.n_correct, n - groups.n_correct, _grid(points)[1]))
+            weight = _normal(np.log(curve) + log_likelihood(groups.n_correct, n - groups.n_correct, _grid(points)[1]))
             made = cls.about(groups.prompt_ids, drift=drift, points=points)
             step = 0 if groups.step is None else int(groups.step.max())
             return replace(made, weight=weight, spread=curve, seen=n.astype(np.float64), count=groups.count, step=step)
@@ -230,7 +233,8 @@ class Beliefs:
 
     def advance(self, step: int) -> Beliefs:
         """The same beliefs as they stand at a later step: blurred by `wander`, drawn to the spread by `forget`."""
-        passed = int(_whole("advance", "step", step)) - self.step
+        now = _whole("advance", "step", step)
+        passed = now - self.step
         if passed < 0:
             raise ArgumentError("advance", f"a step of at least {self.step}", str(step))
         if not passed:
@@ -244,7 +248,11 @@ class Beliefs:
             weight = keep * weight + (1 - keep) * self.spread
         walk = passed * np.r_[d.common**2, np.full(len(self.effect) - 1, d.effects**2)]
         return replace(
-            self, weight=weight, step=step, recent=self.recent * 0.8**passed, covariance=self.covariance + np.diag(walk)
+            self,
+            weight=weight,
+            step=now,
+            recent=self.recent * _RECENT**passed,
+            covariance=self.covariance + np.diag(walk),
         )
 
     def update(self, prompt_ids: ArrayLike, n_correct: ArrayLike, n_rollouts: ArrayLike) -> Beliefs:
@@ -269,7 +277,7 @@ class Beliefs:
             k, n = (np.bincount(code, x, len(distinct)) for x in (k, n))
             rows = distinct
         p = _grid(self.weight.shape[1])[1]
-        chance = _log_chance(k, n - k, p)
+        chance = log_likelihood(k, n - k, p)
         told = _Surprise(self.weight[rows], p, np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64))
         moved = self._share(rows, told)
         weight = moved.weight if moved is not self else self.weight.copy()
@@ -339,13 +347,9 @@ class Beliefs:
         except KeyError as error:
             raise ArgumentError("rows", "ids of problems in these beliefs", repr(error.args[0])) from None
 
-    @property
+    @cached_property
     def _rows(self) -> Mapping[Any, int]:
-        cached = self.__dict__.get("_index")
-        if cached is None or cached[0] is not self.prompt_ids:
-            cached = (self.prompt_ids, {label: i for i, label in enumerate(self.prompt_ids.tolist())})
-        object.__setattr__(self, "_index", cached)
-        return cached[1]
+        return {label: i for i, label in enumerate(self.prompt_ids.tolist())}
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain arrays and numbers under flat names: what a checkpoint, or np.savez, carries."""
@@ -433,12 +437,6 @@ def _split(at: Floats, odds: Floats) -> Floats:
     return out
 
 
-def _log_chance(k: ArrayLike, f: ArrayLike, p: Floats) -> Floats:
-    return np.multiply.outer(np.asarray(k, dtype=np.float64), np.log(p)) + np.multiply.outer(
-        np.asarray(f, dtype=np.float64), np.log1p(-p)
-    )
-
-
 def _normal(log: Floats) -> Floats:
     out = np.exp(log - log.max(-1, keepdims=True))
     return out / out.sum(-1, keepdims=True)
@@ -450,7 +448,7 @@ def _blur(points: int, width: float) -> Floats:
     if (points, width) not in _BLURS:
         odds, _ = _grid(points)
         h = odds[1] - odds[0]
-        # Below half a spacing a normal kernel would underflow to the identity: three points carry the variance.
+        # Below a spacing a normal kernel would lose its variance between the points: three of them carry it.
         if width < h:
             out = np.eye(points)
             side = width**2 / (2 * h**2)
@@ -473,16 +471,6 @@ def _shift(weight: Floats, by: Floats) -> Floats:
     points = weight.shape[1]
     h = 2 * _REACH / (points - 1)
     place = np.clip(by / h, -points, points)
-    if np.ptp(place) < 1e-12 and abs(place[0]) < 1:
-        f = abs(float(place[0]))
-        out = (1 - f) * weight
-        if place[0] >= 0:
-            out[:, 1:] += f * weight[:, :-1]
-            out[:, -1] += f * weight[:, -1]
-        else:
-            out[:, :-1] += f * weight[:, 1:]
-            out[:, 0] += f * weight[:, 0]
-        return out
     if (abs(place) < 1).all():
         up, down = np.maximum(place, 0)[:, None], np.maximum(-place, 0)[:, None]
         out = (1 - up - down) * weight

@@ -283,11 +283,13 @@ def reproduce(
     """
     if _ALLOCATION in (name or ()):
         if set(name or ()) != {_ALLOCATION}:
-            raise ArgumentError("reproduce", "allocation by itself", "other names beside it")
+            raise ArgumentError("reproduce", "allocation by itself", "other names beside it", hint="two commands")
         _allocation(quick, runs or Path("groupsigma-allocation"), figures, as_json, check)
         return
     if quick or runs is not None:
-        raise ArgumentError("--quick" if quick else "--runs", "the experiment allocation", "claims")
+        option = "--quick" if quick else "--runs"
+        hint = f"groupsigma reproduce allocation {option}"
+        raise ArgumentError(option, "the experiment allocation", "claims", hint=hint)
     from groupsigma.experiments.claims import check as run
     from groupsigma.experiments.claims import choose
     from groupsigma.experiments.paper import CLAIMS

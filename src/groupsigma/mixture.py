@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from groupsigma import checks
-from groupsigma.checks import Floats, Ints
+from groupsigma.checks import Floats
 from groupsigma.dial import GRPO, Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
@@ -40,7 +40,8 @@ def solve_rate_grid(points: int = _POINTS) -> Floats:
 
 def likelihood(k: ArrayLike, n: ArrayLike, p: Floats) -> Floats:
     """p^k (1−p)^(n−k) for each row (k, n) and grid point, each row divided by its largest. float64 [..., J]."""
-    log = _log_likelihood(*checks.counts("likelihood", k, n, ("k", "n")), p)
+    right, size = checks.counts("likelihood", k, n, ("k", "n"))
+    log = log_likelihood(right, size - right, p)
     return np.exp(log - log.max(-1, keepdims=True))
 
 
@@ -54,13 +55,14 @@ def probability(k: ArrayLike, n: ArrayLike, p: Floats) -> Floats:
 
     right, size = checks.counts("probability", k, n, ("k", "n"))
     choose = gammaln(size + 1) - gammaln(right + 1) - gammaln(size - right + 1)
-    return np.exp(_log_likelihood(right, size, p) + choose[..., None])
+    return np.exp(log_likelihood(right, size - right, p) + choose[..., None])
 
 
-def _log_likelihood(k: Ints, n: Ints, p: Floats) -> Floats:
-    right, wrong = k[..., None].astype(np.float64), (n - k)[..., None].astype(np.float64)
+def log_likelihood(right: ArrayLike, wrong: ArrayLike, p: Floats) -> Floats:
+    """right log p + wrong log(1−p) for each row and grid point, 0 log 0 = 0; fractions count too. float64 [..., J]."""
+    k, f = (np.asarray(x, dtype=np.float64)[..., None] for x in (right, wrong))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(right > 0, right * np.log(p), 0.0) + np.where(wrong > 0, wrong * np.log1p(-p), 0.0)
+        return np.where(k > 0, k * np.log(p), 0.0) + np.where(f > 0, f * np.log1p(-p), 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -118,7 +118,7 @@ class Plan:
     @cached_property
     def silent(self) -> Floats:
         """[R] P(silent) of the planned group; of one of `reference_size` where there are no tries."""
-        return self._mean(lambda p, G: silent_rate(p, G), idle=self.reference_size)
+        return self._mean(silent_rate, idle=self.reference_size)
 
     @property
     def seen(self) -> Floats:
