@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groupsigma import ArgumentError, Groups, mixture
-from groupsigma.belief import Beliefs, Drift, _blur, _grid, _shift
+from groupsigma.belief import Beliefs, Drift
 from groupsigma.mixture import Posterior
+from groupsigma.odds import blur, grid, shift
 
 STILL = Drift(wander=0, adapt=0, forget=0, common=0, effects=0, learn=0)
 
@@ -28,7 +29,7 @@ def sigmoid(x):
 
 
 def odds(beliefs):
-    return _grid(beliefs.weight.shape[1])[0]
+    return grid(beliefs.weight.shape[1])[0]
 
 
 def moments(weight, x):
@@ -137,8 +138,8 @@ def test_a_walk_adds_its_variance_and_loses_nothing(wander, points):
 @given(st.floats(0.005, 3))
 @settings(deadline=None)
 def test_the_width_of_a_walk_is_kept_to_two_digits(width):
-    x = _grid(49)[0]
-    assert x @ (_blur(49, width)[24] * x) == pytest.approx(width**2, rel=0.11)
+    x = grid(49)[0]
+    assert x @ (blur(49, width)[24] * x) == pytest.approx(width**2, rel=0.11)
 
 
 def test_forgetting_draws_to_the_spread_at_its_rate():
@@ -174,18 +175,18 @@ def test_doubt_about_what_is_shared_grows_with_time():
 
 @pytest.mark.parametrize("by", [0.0, 0.1, -0.3, 0.375, 1.0, -2.6])
 def test_a_shift_moves_every_row_by_as_much(by):
-    x, p = _grid(49)
+    x, p = grid(49)
     weight = np.stack([beta(p, 30, 60), beta(p, 80, 20), beta(p, 50, 50)])
     mean = weight @ x
-    same = _shift(weight, np.full(3, by))
+    same = shift(weight, np.full(3, by))
     np.testing.assert_allclose(same @ x - mean, by, atol=1e-9)
-    own = _shift(weight, np.array([by, 0.05, -by]))
+    own = shift(weight, np.array([by, 0.05, -by]))
     np.testing.assert_allclose(own @ x - mean, [by, 0.05, -by], atol=1e-9)
     for out in (same, own):
         np.testing.assert_allclose(out.sum(1), 1, rtol=1e-12)
         assert (out >= 0).all()
     np.testing.assert_allclose(own[0], same[0], atol=1e-15)
-    far = _shift(weight, np.full(3, 1e6 * (by or 1)))
+    far = shift(weight, np.full(3, 1e6 * (by or 1)))
     np.testing.assert_allclose(far @ x, np.sign(by or 1) * 9, rtol=1e-12)
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "errors", "checks", "arrays", "dial", "presets", "sigma", "expect", "law",
     "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
-    "value", "belief", "allocate", "plan", "stopping", "implied",
+    "value", "odds", "belief", "allocate", "plan", "stopping", "implied",
     "splits", "audit", "findings", "simulate",
     "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
     "__init__", "figures",

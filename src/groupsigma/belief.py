@@ -22,10 +22,8 @@ from groupsigma.drift import visits
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
 from groupsigma.mixture import Mixture, Posterior, log_likelihood, mixture
+from groupsigma.odds import POINTS, blur, grid, normalised, points_for, shift, split, start_curve
 
-#: The grid reaches p = 1.2e-4 and its mirror: below, no group in reach is ever mixed.
-_REACH = 9.0
-_POINTS = 49
 #: What a step leaves of the contrast pairs that breadth remembers.
 _RECENT = 0.8
 
@@ -100,7 +98,7 @@ class Beliefs:
     @property
     def p(self) -> Floats:
         """The grid as solve rates, float64 [J]."""
-        return _grid(self.weight.shape[1])[1]
+        return grid(self.weight.shape[1])[1]
 
     @property
     def mean(self) -> Floats:
@@ -109,7 +107,7 @@ class Beliefs:
 
     def interval(self, level: float = 0.9) -> tuple[Floats, Floats]:
         """The central interval of p that holds at least `level`; half a spacing wider: p lies between points."""
-        odds, p = _grid(self.weight.shape[1])
+        odds, p = grid(self.weight.shape[1])
         half = np.exp((odds[1] - odds[0]) / 2)
         low, high = Posterior(p, self.weight).interval(level)
         return low / (low + (1 - low) * half), high / (high + (1 - high) / half)
@@ -124,7 +122,7 @@ class Beliefs:
         columns: ArrayLike | None = None,
         spread: Mixture | None = None,
         drift: Drift | None = None,
-        points: int = _POINTS,
+        points: int = POINTS,
     ) -> Beliefs:
         """Beliefs about problems not yet tried.
 
@@ -146,9 +144,9 @@ class Beliefs:
             raise ArgumentError(who, "one id for each problem, at least one", f"shape {ids.shape}")
         if not 3 <= int(_number(who, "points", points)) == points:
             raise ArgumentError(who, "at least 3 points, a whole number", repr(points))
-        curve = _start(spread, points)
+        curve = start_curve(spread, points)
         weight = np.tile(curve, (len(ids), 1))
-        p = _grid(points)[1]
+        p = grid(points)[1]
         if rate is not None:
             r = checks.floats(who, "rate", rate)
             if r.shape != ids.shape:
@@ -156,7 +154,7 @@ class Beliefs:
             known = ~np.isnan(r)
             checks.probabilities(who, r[known], "rate")
             n = float(_number(who, "strength", strength))
-            weight[known] = _normal(np.log(weight[known]) + log_likelihood(n * r[known], n * (1 - r[known]), p))
+            weight[known] = normalised(np.log(weight[known]) + log_likelihood(n * r[known], n * (1 - r[known]), p))
         z = np.ones((len(ids), 1))
         if columns is not None:
             given = checks.finite(who, "columns", columns)
@@ -176,20 +174,18 @@ class Beliefs:
         return made
 
     @classmethod
-    def known(
-        cls, prompt_ids: ArrayLike, p: ArrayLike, *, drift: Drift | None = None, points: int = _POINTS
-    ) -> Beliefs:
+    def known(cls, prompt_ids: ArrayLike, p: ArrayLike, *, drift: Drift | None = None, points: int = POINTS) -> Beliefs:
         """Beliefs that are sure of one solve rate each: an oracle's, or rates taken as exact.
 
         >>> Beliefs.known(["a"], [0.25]).mean.round(2).tolist()
         [0.25]
         """
         made = cls.about(prompt_ids, drift=drift, points=points)
-        odds, grid = _grid(points)
-        rate = np.clip(checks.probabilities("Beliefs.known", p), grid[0], grid[-1])
+        odds, at = grid(points)
+        rate = np.clip(checks.probabilities("Beliefs.known", p), at[0], at[-1])
         if rate.shape != made.count.shape:
             raise ArgumentError("Beliefs.known", "one p for each problem", f"shape {rate.shape}")
-        return replace(made, weight=_split(np.log(rate) - np.log1p(-rate), odds))
+        return replace(made, weight=split(np.log(rate) - np.log1p(-rate), odds))
 
     @classmethod
     def of_groups(cls, groups: Groups, drift: Drift | None = None) -> Beliefs:
@@ -209,14 +205,14 @@ class Beliefs:
         if groups.n_correct is None:
             if len(ids) != len(codes):
                 raise ArgumentError("Beliefs.of_groups", "one rate for each problem", "repeated ids")
-            sure = cls.known(groups.prompt_ids, rates, drift=drift, points=_points(200))
+            sure = cls.known(groups.prompt_ids, rates, drift=drift, points=points_for(200))
             return replace(sure, count=groups.count, spread=sure.weight.T @ (groups.count / groups.count.sum()))
         n = groups.n_rollouts
         spread = mixture(groups)
-        points = _points(int(n.max()))
+        points = points_for(int(n.max()))
         if len(ids) == len(codes):
-            curve = _start(spread, points)
-            weight = _normal(np.log(curve) + log_likelihood(groups.n_correct, n - groups.n_correct, _grid(points)[1]))
+            curve = start_curve(spread, points)
+            weight = normalised(np.log(curve) + log_likelihood(groups.n_correct, n - groups.n_correct, grid(points)[1]))
             made = cls.about(groups.prompt_ids, drift=drift, points=points)
             step = 0 if groups.step is None else int(groups.step.max())
             return replace(made, weight=weight, spread=curve, seen=n.astype(np.float64), count=groups.count, step=step)
@@ -242,7 +238,7 @@ class Beliefs:
         d = self.drift
         weight = self.weight
         if self.wander:
-            weight = weight @ _blur(weight.shape[1], self.wander * np.sqrt(passed))
+            weight = weight @ blur(weight.shape[1], self.wander * np.sqrt(passed))
         keep = (1 - d.forget) ** passed
         if keep < 1:
             weight = keep * weight + (1 - keep) * self.spread
@@ -276,14 +272,14 @@ class Beliefs:
             distinct, code = np.unique(rows, return_inverse=True)
             k, n = (np.bincount(code, x, len(distinct)) for x in (k, n))
             rows = distinct
-        p = _grid(self.weight.shape[1])[1]
+        p = grid(self.weight.shape[1])[1]
         chance = log_likelihood(k, n - k, p)
         told = _Surprise(self.weight[rows], p, np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64))
         moved = self._share(rows, told)
         weight = moved.weight if moved is not self else self.weight.copy()
         with np.errstate(divide="ignore"):
             # Their own answers already moved the visited: what they share is for the others.
-            weight[rows] = _normal(np.log(self.weight[rows]) + chance)
+            weight[rows] = normalised(np.log(self.weight[rows]) + chance)
         seen, recent = self.seen.copy(), self.recent.copy()
         seen[rows] += n
         recent[rows] += k * (n - k) / np.maximum(n, 1)
@@ -304,7 +300,7 @@ class Beliefs:
         # (Σ⁻¹ + Zᵀ H Z)⁻¹ Zᵀ g without inverting a Σ that may hold zeros.
         covariance = np.linalg.solve(np.eye(len(gained)) + self.covariance @ gained, self.covariance)
         move = covariance @ pull
-        shifted = _shift(self.weight, self.columns @ move)
+        shifted = shift(self.weight, self.columns @ move)
         return replace(self, weight=shifted, effect=self.effect + move, covariance=(covariance + covariance.T) / 2)
 
     def _adapted(self, rows: Ints, told: _Surprise) -> float:
@@ -331,7 +327,7 @@ class Beliefs:
             needs = f"columns of shape {self.columns[:, 1:].shape}"
             raise ArgumentError("with_columns", needs, f"shape {given.shape}")
         moved = np.hstack([self.columns[:, :1], given])
-        return replace(self, weight=_shift(self.weight, (moved - self.columns) @ self.effect), columns=moved)
+        return replace(self, weight=shift(self.weight, (moved - self.columns) @ self.effect), columns=moved)
 
     def draw(self, rng: np.random.Generator) -> Beliefs:
         """Beliefs that are sure of one solve rate each, drawn from these rows (Thompson sampling)."""
@@ -397,93 +393,3 @@ class _Surprise:
         self.off = k / n - mean
         self.slope = weight @ (p * (1 - p))
         self.variance = (mean * (1 - mean) + (n - 1) * (weight @ (p * p) - mean**2)) / n
-
-
-_GRIDS: dict[int, tuple[Floats, Floats]] = {}
-_BLURS: dict[tuple[int, float], Floats] = {}
-
-
-def _grid(points: int) -> tuple[Floats, Floats]:
-    if points not in _GRIDS:
-        odds = np.linspace(-_REACH, _REACH, points)
-        _GRIDS[points] = odds, 1 / (1 + np.exp(-odds))
-    return _GRIDS[points]
-
-
-def _points(n: int) -> int:
-    """Enough points that n answers' posterior, of width 2/√n in log-odds, spans more than one."""
-    return int(min(2049, max(_POINTS, 2 * (int(_REACH * np.sqrt(n)) // 2) + 1)))
-
-
-def _start(spread: Mixture | None, points: int) -> Floats:
-    odds, p = _grid(points)
-    if spread is None:
-        curve = np.sqrt(p * (1 - p))
-        return curve / curve.sum()
-    with np.errstate(divide="ignore"):
-        curve = spread.weight @ _split(np.log(spread.p) - np.log1p(-spread.p), odds)
-    # No solve rate is ruled out for good: a part in 10⁶ everywhere.
-    return (curve + 1e-6 / points) / (curve.sum() + 1e-6)
-
-
-def _split(at: Floats, odds: Floats) -> Floats:
-    """Unit masses at log-odds `at`, each split between its two grid neighbours, [len(at), J]."""
-    place = np.clip((np.clip(at, odds[0], odds[-1]) - odds[0]) / (odds[1] - odds[0]), 0, len(odds) - 1)
-    low = np.minimum(place.astype(np.int64), len(odds) - 2)
-    out = np.zeros((len(place), len(odds)))
-    every = np.arange(len(place))
-    out[every, low] = 1 - (place - low)
-    out[every, low + 1] = place - low
-    return out
-
-
-def _normal(log: Floats) -> Floats:
-    out = np.exp(log - log.max(-1, keepdims=True))
-    return out / out.sum(-1, keepdims=True)
-
-
-def _blur(points: int, width: float) -> Floats:
-    """P(next | now) of a step of a random walk in log-odds with this standard deviation; mass stays on the grid."""
-    width = float(f"{width:.2g}")
-    if (points, width) not in _BLURS:
-        odds, _ = _grid(points)
-        h = odds[1] - odds[0]
-        # Below a spacing a normal kernel would lose its variance between the points: three of them carry it.
-        if width < h:
-            out = np.eye(points)
-            side = width**2 / (2 * h**2)
-            for i in range(points):
-                for j in (i - 1, i + 1):
-                    if 0 <= j < points:
-                        out[i, j] += side
-                        out[i, i] -= side
-        else:
-            out = np.exp(-0.5 * ((odds - odds[:, None]) / width) ** 2)
-            out /= out.sum(1, keepdims=True)
-        if len(_BLURS) > 256:
-            _BLURS.clear()
-        _BLURS[points, width] = out
-    return _BLURS[points, width]
-
-
-def _shift(weight: Floats, by: Floats) -> Floats:
-    """Each row moved by its own log-odds: to whole spacings exactly, between them by splitting the mass in two."""
-    points = weight.shape[1]
-    h = 2 * _REACH / (points - 1)
-    place = np.clip(by / h, -points, points)
-    if (abs(place) < 1).all():
-        up, down = np.maximum(place, 0)[:, None], np.maximum(-place, 0)[:, None]
-        out = (1 - up - down) * weight
-        out[:, 1:] += up * weight[:, :-1]
-        out[:, -1:] += up * weight[:, -1:]
-        out[:, :-1] += down * weight[:, 1:]
-        out[:, :1] += down * weight[:, :1]
-        return out
-    low = np.floor(place).astype(np.int64)
-    part = (place - low)[:, None]
-    out = np.zeros_like(weight)
-    target = np.arange(points) + low[:, None]
-    every = np.arange(len(weight))[:, None]
-    np.add.at(out, (every, np.clip(target, 0, points - 1)), (1 - part) * weight)
-    np.add.at(out, (every, np.clip(target + 1, 0, points - 1)), part * weight)
-    return out
