@@ -16,18 +16,22 @@ ROOT = Path(__file__).parent.parent
 
 #: From the ground up; a module may import those before it. A folder stands for its files.
 ORDER = (
-    "errors", "checks", "arrays", "dial", "presets", "sigma", "expect", "law",
+    "errors", "checks", "arrays", "dial", "presets", "methods", "sigma", "expect", "law", "bands",
     "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
     "value", "odds", "belief", "allocate", "plan", "stopping", "implied",
-    "splits", "audit", "findings", "simulate",
+    "splits", "audit", "findings", "simulate", "metrics", "tracker", "stream",
     "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
     "__init__", "figures",
-    "experiments", "experiments.claims", "experiments.readings", "experiments.arena",
+    "checkers", "referee", "problems",
+    "answerers", "answerers.endpoint", "answerers.local", "answerers.vllm", "probe",
+    "trainers", "trainers.notes", "trainers.order", "trainers.given", "trainers.draws", "trainers.checkpoint",
+    "trainers.rollouts", "trainers.monitor", "trainers.reward", "trainers.trl", "training",
+    "experiments", "experiments.addition", "experiments.gradients", "experiments.claims", "experiments.readings", "experiments.arena",
     "experiments.engine", "experiments.published", "experiments.rules", "experiments.run",
     "experiments.tournament", "experiments.static", "experiments.allocation",
     "experiments.controlled", "experiments.dynamics", "experiments.objectives", "experiments.pictures",
     "experiments.paper",
-    "screen", "plan_screen", "allocation_screen", "output", "cli",
+    "screen", "plan_screen", "allocation_screen", "output", "settings", "rewrite", "verbs", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from groupsigma import checks, splits
+from groupsigma.bands import BANDS
 from groupsigma.bounds import Region, region
 from groupsigma.checks import Floats
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, Dial, expect_dial
@@ -29,17 +30,6 @@ from groupsigma.splits import Share, Split
 
 #: Bumped when a key of `Audit.to_dict()` is renamed or changes its meaning.
 SCHEMA = "groupsigma.audit/1"
-
-#: Difficulty bands: name, lowest, highest solve rate, whether each end belongs to it.
-BANDS: tuple[tuple[str, float, float, bool, bool], ...] = (
-    ("never", 0.0, 0.0, True, True),
-    ("0-.1", 0.0, 0.1, False, False),
-    (".1-.4", 0.1, 0.4, True, False),
-    (".4-.6", 0.4, 0.6, True, True),
-    (".6-.9", 0.6, 0.9, False, True),
-    (".9-1", 0.9, 1.0, False, False),
-    ("always", 1.0, 1.0, True, True),
-)
 
 #: Group sizes an audit always shows beside the asked one.
 SIZES = (4, 8, 16, 32, 64)

@@ -1,0 +1,34 @@
+"""Difficulty bands: the same cut of solve rates wherever shares by difficulty are shown."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from groupsigma.checks import Floats
+
+#: Name, lowest, highest solve rate, whether each end belongs to it.
+BANDS: tuple[tuple[str, float, float, bool, bool], ...] = (
+    ("never", 0.0, 0.0, True, True),
+    ("0-.1", 0.0, 0.1, False, False),
+    (".1-.4", 0.1, 0.4, True, False),
+    (".4-.6", 0.4, 0.6, True, True),
+    (".6-.9", 0.6, 0.9, False, True),
+    (".9-1", 0.9, 1.0, False, False),
+    ("always", 1.0, 1.0, True, True),
+)
+
+#: The bands a believed solve rate can be in; never and always are what was logged.
+INTERIOR = tuple(name for name, low, high, _, _ in BANDS if low < high)
+
+_EDGES = np.array([low for _, low, high, _, _ in BANDS if low < high][1:])
+
+
+def banded(mass: Floats, p: Floats) -> Floats:
+    """Mass [J] on solve rates p [J] gathered into INTERIOR, as shares that sum to 1; zeros where there is no mass.
+
+    >>> banded(np.array([1.0, 3.0]), np.array([0.05, 0.5])).tolist()
+    [0.25, 0.0, 0.75, 0.0, 0.0]
+    """
+    gathered: Floats = np.bincount(np.searchsorted(_EDGES, p, side="right"), mass, len(INTERIOR))
+    total = gathered.sum()
+    return gathered / total if total > 0 else gathered
