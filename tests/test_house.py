@@ -30,8 +30,8 @@ ORDER = (
     "experiments.engine", "experiments.published", "experiments.rules", "experiments.run",
     "experiments.tournament", "experiments.static", "experiments.allocation",
     "experiments.controlled", "experiments.dynamics", "experiments.objectives", "experiments.pictures",
-    "experiments.paper",
-    "screen", "plan_screen", "allocation_screen", "output", "settings", "rewrite", "verbs", "verbs.probe", "verbs.train", "cli",
+    "experiments.paper", "experiments.lm",
+    "screen", "plan_screen", "allocation_screen", "lm_screen", "output", "settings", "rewrite", "verbs", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip
 
 

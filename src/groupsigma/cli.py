@@ -8,7 +8,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from groupsigma.errors import ArgumentError, GroupsigmaError
+from groupsigma.verbs.probe import probe
+from groupsigma.verbs.train import TRL_FLAGS, train
 
 app = typer.Typer(
     add_completion=False,
@@ -38,6 +41,14 @@ Answers = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of t
 Step = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the training step.")]
 Count = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of how many problems a row stands for.")]
 RightFrom = Annotated[float | None, typer.Option(metavar="X", help="Rewards of at least this are right.")]
+Config = Annotated[
+    str | None, typer.Option(metavar="TRAINER", help="Print lines for its configuration instead: trl or verl.")
+]
+Batch = Annotated[int, typer.Option(metavar="B", min=1, help="Prompts of an update, for these lines.")]
+DataSet = Annotated[
+    str | None, typer.Option("--data", metavar="FILE", help="The data set, a row a problem, if SOURCE is not.")
+]
+DataId = Annotated[str | None, typer.Option(metavar="COLUMN", help="Its column of prompt ids.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -115,28 +126,56 @@ def audit(
         float, typer.Option(metavar="F", help="Your checker refuses this share of right answers.")
     ] = 0.0,
     right_from: RightFrom = None,
+    config: Config = None,
+    batch: Batch = 64,
+    data: DataSet = None,
+    data_id: DataId = None,
+    data_out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the data set's rows that can teach at G there.")
+    ] = None,
+    drop_above: Annotated[
+        float | None, typer.Option(metavar="P", help="Those are silent with at most this chance.  [default: 0.95]")
+    ] = None,
 ) -> None:
     """Where a set of problems teaches at a group size, and where it cannot."""
     from groupsigma.audit import audit as run
     from groupsigma.findings import findings
+    from groupsigma.output import check_targets
     from groupsigma.presets import find_dial
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
+    from groupsigma.settings import audit_settings
 
     tests = [_parse_test(text) for text in fail_on or ()]
+    _check_config(config, as_json)
+    out, read = _check_data(source, data, data_out, {"--data-id": data_id, "--drop-above": drop_above})
+    check_targets(out, {}, read)
     rule = find_dial(dial)
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
     options: dict[str, Any] = dict(
         group_size=group_size, dial=rule, dial_name=dial, false_positive=false_positive, false_negative=false_negative
     )
-    result = run(load(source, columns), **options)
+    groups = load(source, columns)
+    result = run(groups, **options)
     metrics = result.metrics()
     for name, _, _ in tests:
         if name not in metrics:
             raise ArgumentError("--fail-on", "a number this audit has", repr(name), hint="one of " + ", ".join(metrics))
     said = findings(result)
+    choice = None
+    if data_out is not None:
+        from groupsigma.rewrite import teaching
+
+        limit = 0.95 if drop_above is None else drop_above
+        choice = teaching(groups, group_size, limit, false_positive=false_positive, false_negative=false_negative)
+    with _writing(choice, data, source, data_id or prompt_id, data_out) as rows:
+        # Groups of one are audited, but no trainer takes them.
+        lines = audit_settings(result, rule, batch, rows) if config or (as_json and group_size > 1) else {}
     if as_json:
-        _print_json({**result.to_dict(), "metrics": metrics, "findings": [vars(f) for f in said]})
+        told = {name: found.to_dict() for name, found in lines.items()}
+        _print_json({**result.to_dict(), "metrics": metrics, "findings": [vars(f) for f in said], "config": told})
+    elif config is not None:
+        typer.echo(lines[config].text, nl=False)
     else:
         from groupsigma.screen import audit_screen
         from groupsigma.screen import show as print_screen
@@ -185,6 +224,16 @@ def plan(
     step: Step = None,
     count: Count = None,
     right_from: RightFrom = None,
+    config: Config = None,
+    batch: Batch = 64,
+    data: DataSet = None,
+    data_id: DataId = None,
+    data_out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the data set's rows with tries there, with their weight.")
+    ] = None,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Each of them once for every G tries, for trainers with one G.")
+    ] = False,
 ) -> None:
     """How many tries each problem gets under a budget of answers, with what weight, and how good that is."""
     from groupsigma.output import as_csv, as_jsonl, as_lines, check_targets, write_whole
@@ -192,12 +241,15 @@ def plan(
     from groupsigma.presets import find_dial
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
+    from groupsigma.settings import plan_settings
     from groupsigma.value import SATURATION, Goal
 
     money = _parse_budget(budget)
     files = {"--csv": csv, "--jsonl": jsonl, "--drop": drop, "--promote": promote}
     targets = {option: name for option, name in files.items() if name is not None}
-    check_targets(targets, {"--json": "-"} if as_json else {}, source)
+    screen = _check_config(config, as_json)
+    out, read = _check_data(source, data, data_out, {"--data-id": data_id, "--repeat": repeat})
+    check_targets(targets | out, screen, read)
     # A goal or dial that does not exist is told before a large file is read.
     aim = Goal(goal, find_dial(dial), SATURATION if saturation is None else saturation)  # type: ignore[arg-type]
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
@@ -212,17 +264,27 @@ def plan(
         weight=weight,  # type: ignore[arg-type]
         reference_size=group_size,
     )
-    rows = found.rows() if targets else []
-    tried = {row["prompt_id"] for row in rows if row["tries"]}
+    entries = found.rows() if targets else []
+    tried = {row["prompt_id"] for row in entries if row["tries"]}
     texts = {
-        "--csv": lambda: as_csv(rows),
-        "--jsonl": lambda: as_jsonl(rows),
-        "--drop": lambda: as_lines("--drop", [r["prompt_id"] for r in rows if r["prompt_id"] not in tried]),
-        "--promote": lambda: as_lines("--promote", [r["prompt_id"] for r in rows if r["tries"] > group_size]),
+        "--csv": lambda: as_csv(entries),
+        "--jsonl": lambda: as_jsonl(entries),
+        "--drop": lambda: as_lines("--drop", [r["prompt_id"] for r in entries if r["prompt_id"] not in tried]),
+        "--promote": lambda: as_lines("--promote", [r["prompt_id"] for r in entries if r["tries"] > group_size]),
     }
-    wrote = write_whole({option: (name, texts[option]()) for option, name in targets.items()})
+    choice = None
+    if data_out is not None:
+        from groupsigma.rewrite import planned
+
+        choice = planned(found, group_size if repeat else None)
+    with _writing(choice, data, source, data_id or prompt_id, data_out, repeat) as rows:
+        wanted = config or (as_json and found.planned.problems)
+        lines = plan_settings(found, batch, rows, group_size if repeat else None) if wanted else {}
+        wrote = write_whole({option: (name, texts[option]()) for option, name in targets.items()})
     if as_json:
-        _print_json(found.to_dict())
+        _print_json({**found.to_dict(), "config": {name: told.to_dict() for name, told in lines.items()}})
+    elif config is not None:
+        typer.echo(lines[config].text, nl=False)
     elif "-" not in targets.values():
         from groupsigma.plan_screen import plan_screen
         from groupsigma.screen import show as print_screen
@@ -230,6 +292,51 @@ def plan(
         print_screen(plan_screen(found, top, dial))
     for path in wrote:
         typer.echo(f"wrote {path}", err=True)
+
+
+def _check_config(config: str | None, as_json: bool) -> dict[str, str]:
+    """The option that takes standard output in place of the screen, if any; a trainer that is none is refused."""
+    if config is not None and config not in ("trl", "verl"):
+        raise ArgumentError("--config", "trl or verl", repr(config))
+    if config is not None and as_json:
+        raise ArgumentError("--config", "standard output for itself", "--json beside it", hint="--json holds both")
+    return {"--json": "-"} if as_json else {"--config": "-"} if config is not None else {}
+
+
+def _check_data(
+    sources: Sequence[str], data: str | None, data_out: str | None, others: dict[str, Any]
+) -> tuple[dict[str, str], list[str]]:
+    """What --data-out writes, by option, and the files read; refused where it cannot be."""
+    if data_out is None:
+        for option, value in {"--data": data, **others}.items():
+            if value is not None and value is not False:
+                raise ArgumentError(option, "--data-out FILE", "nothing to write")
+        return {}, list(sources)
+    from groupsigma.rewrite import check_target, named_data
+
+    check_target(data_out)
+    return {"--data-out": data_out}, [*sources, named_data(data, sources)]
+
+
+@contextmanager
+def _writing(
+    choice: Any,
+    data: str | None,
+    sources: Sequence[str],
+    id_column: str | None,
+    target: str | None,
+    repeated: bool = False,
+) -> Iterator[Any]:
+    """The data set's chosen rows, in their place and told of when the block ends well; None without a target."""
+    if target is None:
+        yield None
+        return
+    from groupsigma.rewrite import named_data, rewriting
+    from groupsigma.settings import Data
+
+    with rewriting(named_data(data, sources), target, choice, id_column=id_column) as written:
+        yield Data(target, written.id_column, repeated)
+    typer.echo(written.text, err=True)
 
 
 @app.command(short_help="The named rules and trainers' presets.")
@@ -253,48 +360,52 @@ def dials(as_json: AsJson = False) -> None:
     print_screen(dials_screen(PRESETS))
 
 
-#: The name under `reproduce` that is an experiment, not a claim.
-_ALLOCATION = "allocation"
+#: Names under `reproduce` that are experiments, not claims.
+_EXPERIMENTS = ("allocation", "lm")
 
 
 @app.command(short_help="The paper's numbers, claim by claim.")
 def reproduce(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Claims by name or by first part; default all. Or allocation, alone."),
+        typer.Argument(metavar="NAME", help="Claims by name or first part; default all. Or allocation or lm, alone."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit 1 when a claim fails, or allocation misses a target.")
+        bool, typer.Option("--check", help="Exit 1 when a claim fails, or an experiment misses a target.")
     ] = False,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also draw these claims' figures there, SVG and PNG.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="allocation: a look, within a minute or two.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="allocation, lm: a look, within a minute or two.")] = False,
     runs: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="allocation: where runs are kept; by default groupsigma-allocation."),
+        typer.Option(metavar="DIR", help="allocation, lm: where runs are kept; by default groupsigma-NAME."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series.
 
-    `reproduce allocation` is an experiment of its own and not started by default: rules that say who gets how many
-    tries compete, about an hour on two cores; it can be stopped at any moment, and the same command goes on.
+    Two experiments are not started by default; they can be stopped at any moment, and the same command goes on.
+    allocation: rules that say who gets how many tries compete, about an hour on two cores. lm: a small language
+    model is taught and then trained by GRPO, Dr. GRPO and DAPO, Theorem 1 checked on its gradients.
     """
-    if _ALLOCATION in (name or ()):
-        if set(name or ()) != {_ALLOCATION}:
-            raise ArgumentError("reproduce", "allocation by itself", "other names beside it", hint="two commands")
-        _allocation(quick, runs or Path("groupsigma-allocation"), figures, as_json, check)
-        return
+    for experiment in _EXPERIMENTS:
+        if experiment in (name or ()):
+            if set(name or ()) != {experiment}:
+                raise ArgumentError(
+                    "reproduce", f"{experiment} by itself", "other names beside it", hint="two commands"
+                )
+            _experiment(experiment, quick, runs or Path(f"groupsigma-{experiment}"), figures, as_json, check)
+            return
     if quick or runs is not None:
         option = "--quick" if quick else "--runs"
         hint = f"groupsigma reproduce allocation {option}"
-        raise ArgumentError(option, "the experiment allocation", "claims", hint=hint)
+        raise ArgumentError(option, "one of the experiments allocation and lm", "claims", hint=hint)
     from groupsigma.experiments.claims import check as run
     from groupsigma.experiments.claims import choose
     from groupsigma.experiments.paper import CLAIMS
 
-    chosen = choose(CLAIMS, name or (), others=[_ALLOCATION])
+    chosen = choose(CLAIMS, name or (), others=_EXPERIMENTS)
     results = run(chosen)
     if as_json:
         _print_json({"schema": "groupsigma.reproduce/1", "claims": [r.to_dict() for r in results]})
@@ -311,13 +422,14 @@ def reproduce(
         _fail_if([f"{r.name} fails" for r in results if r.verdict == "fails"])
 
 
-def _allocation(quick: bool, folder: Path, figures: Path | None, as_json: bool, check: bool) -> None:
+def _experiment(name: str, quick: bool, folder: Path, figures: Path | None, as_json: bool, check: bool) -> None:
     """The experiment of that name: computed or taken up, then shown."""
-    from groupsigma.experiments.allocation import allocation, verdicts
-
+    if figures is not None and name != "allocation":
+        raise ArgumentError("--figures", "an experiment that has figures", name, hint="--json has its numbers")
+    run, verdicts, screen = _parts(name)
     typer.echo(f"runs are kept in {folder}; finished ones are taken up, not run again", err=True)
     try:
-        found = allocation(folder, quick=quick)
+        found = run(folder, quick=quick)
     except KeyboardInterrupt:
         typer.echo(f"\nfinished runs are kept in {folder}; the same command goes on", err=True)
         raise typer.Exit(130) from None
@@ -326,16 +438,30 @@ def _allocation(quick: bool, folder: Path, figures: Path | None, as_json: bool, 
         told = [{"what": w, "number": x, "wanted": least, "reached": bool(good)} for w, x, least, good in judged]
         _print_json({**found, "verdicts": told})
     else:
-        from groupsigma.allocation_screen import allocation_screen
         from groupsigma.screen import show as print_screen
 
-        print_screen(allocation_screen(found))
+        print_screen(screen(found))
     if figures is not None:
         from groupsigma.experiments.pictures import allocation as chart
 
         _save(chart(found), figures)
     if check:
         _fail_if([f"{what} = {number:.4g}, wanted {least}" for what, number, least, good in judged if not good])
+
+
+def _parts(name: str) -> tuple[Any, Any, Any]:
+    """What runs an experiment, what judges it, and what shows it."""
+    if name == "allocation":
+        from groupsigma.allocation_screen import allocation_screen
+        from groupsigma.experiments import allocation
+
+        return allocation.allocation, allocation.verdicts, allocation_screen
+    try:
+        from groupsigma.experiments import lm
+        from groupsigma.lm_screen import lm_screen
+    except ImportError as error:
+        raise ArgumentError("reproduce lm", "torch", str(error), hint="pip install 'groupsigma[train]'") from None
+    return lm.lm, lm.verdicts, lm_screen
 
 
 def _draw(parts: set[str], folder: Path) -> None:
@@ -426,6 +552,10 @@ def _plain(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [_plain(value) for value in data]
     return None if isinstance(data, float) and not isfinite(data) else data
+
+
+app.command(short_help="Train through TRL: GRPO, Dr. GRPO or DAPO whole.", context_settings=TRL_FLAGS)(train)
+app.command(short_help="Answer problems n times and write the counts.")(probe)
 
 
 def main() -> None:

@@ -43,9 +43,10 @@ class Order:
 
     Attributes:
         method: the method whole. model: folder, .gguf file or hub id. data: as `load_problems` takes it.
-        checker, threshold, timeout: of the Referee. dial: instead of the method's. history: counts for the
-            predictions. max_batches: cap of dynamic sampling, None for the method's. goal: plan each batch's tries
-            for it, over so many candidates. resume: go on from the last whole checkpoint.
+        checker, threshold, timeout: of the Referee. dial: instead of the method's.
+        history: counts for the predictions. max_batches: cap of dynamic sampling, None for the method's.
+        goal: plan each batch's tries for it, over so many candidates. chat: text prompts become a user's turn.
+        resume: go on from the last whole checkpoint. quiet: no lines about steps.
     """
 
     method: Method
@@ -62,7 +63,9 @@ class Order:
     max_batches: int | None = None
     goal: str | None = None
     candidates: int | None = None
+    chat: bool = False
     resume: bool = False
+    quiet: bool = False
 
 
 def parse(method: Method, flags: Sequence[str]) -> tuple[GRPOConfig, ModelConfig, dict[str, Any]]:
@@ -101,11 +104,14 @@ def train(order: Order, args: GRPOConfig, model_args: ModelConfig) -> int:
     if order.resume and whole is None:
         say(f"no checkpoint in {folder} yet: starting anew")
     rows = load_problems(order.data, split=order.split, prompt=order.prompt, limit=order.limit)
-    for note in getattr(rows, "notes", ()):
+    for note in () if order.quiet else getattr(rows, "notes", ()):
         say(note)
+    if order.chat:
+        rows = [{**row, "prompt": _turn(row["prompt"])} for row in rows]
     ours = order.method.ours(**({} if order.max_batches is None else {"max_gen_batches": order.max_batches}))
-    for line in order.method.departures(vars(args)):
-        say(line)
+    if not order.quiet:
+        for text in order.method.departures(vars(args)):
+            say(text)
     with Referee(order.checker, threshold=order.threshold, timeout=order.timeout) as referee:
         rewards: list[Any] = [checked_reward(referee)]
         referee.check([""], rows[:1])  # What is wrong with checker or columns is told before the model is loaded.
@@ -137,7 +143,8 @@ def train(order: Order, args: GRPOConfig, model_args: ModelConfig) -> int:
             trainer.remove_callback(noisy)
         if not args.disable_tqdm:
             trainer.add_callback(_Bar)
-        trainer.add_callback(_Lines())
+        if not order.quiet:
+            trainer.add_callback(_Lines())
         with _stopping() as asked:
             trainer.add_callback(_Stop(asked))
             trainer.train(resume_from_checkpoint=True if whole is not None else None)
@@ -187,6 +194,10 @@ def _terminal() -> bool:
     return sys.stderr.isatty()
 
 
+def _turn(prompt: Any) -> Any:
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
 def _even(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same columns in every row, which a data set needs."""
     names = dict.fromkeys(name for row in rows for name in row)
@@ -210,8 +221,15 @@ def _model(name: str, folder: Path, model_args: ModelConfig, args: GRPOConfig) -
         say(f"converting {source.name} once, into {converted}")
         beside = folder / "from-gguf.part"
         shutil.rmtree(beside, ignore_errors=True)
-        for kind in (AutoTokenizer, AutoModelForCausalLM):
-            kind.from_pretrained(str(source.parent), gguf_file=source.name).save_pretrained(beside)
+        where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+        with _refused(name):
+            model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+            # The weights are whole numbers times scales no longer: saved as the floats they now are.
+            model.hf_quantizer = None
+            if hasattr(model.config, "quantization_config"):
+                del model.config.quantization_config
+            model.save_pretrained(beside)
+            AutoTokenizer.from_pretrained(**where).save_pretrained(beside)
         beside.rename(converted)
     return str(converted)
 

@@ -23,7 +23,7 @@ def train(
     checker: Annotated[
         str | None, typer.Option(metavar="NAME", help="exact, math, reasoning_gym, or module:function.")
     ] = None,
-    threshold: Annotated[
+    right_from: Annotated[
         float | None, typer.Option(metavar="X", help="Scores of at least this are right; default: scores as they are.")
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="S", help="Seconds the checker has for an answer.")] = 10.0,
@@ -45,6 +45,9 @@ def train(
     candidates: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="--plan: prompts it chooses from; default: a batch's own.")
     ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Text prompts become a user's turn in the chat template.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole checkpoint.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the method's settings and sources.")] = False,
 ) -> None:
@@ -82,13 +85,14 @@ def train(
         split,
         prompt,
         limit,
-        threshold,
+        right_from,
         timeout,
         rule,
         known,
         max_batches,
         goal,
         candidates,
+        chat,
         resume,
     )
     if code := training.train(order, args, model_args):

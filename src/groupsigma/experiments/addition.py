@@ -1,0 +1,293 @@
+"""Addition, taught to a tiny Llama-shaped model within a minute: a language model whose solve rates are known exactly.
+
+A prompt is "12+345=", its one right answer "357" and the end, most significant digit first. So the solve rate at
+temperature 1 is p = π(answer, end | prompt), one forward pass, and nothing need be sampled to know the truth.
+Teaching stops where the mean solve rate passes a mark: there they are spread over the whole of (0, 1), on any
+machine, though no two machines teach the same bytes. All of it runs on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from groupsigma import checks
+from groupsigma.checkers import exact
+from groupsigma.checks import Floats, Ints
+from groupsigma.errors import ArgumentError
+
+#: One token a letter. The end is the padding too: a token of its own could be sampled, and vanish from the text.
+LETTERS = "0123456789+="
+END = "<eos>"
+
+#: Called with the step and the mean solve rate at it.
+Progress = Callable[[int, float], None]
+Row = Mapping[str, Any]
+
+#: Steps between two looks at the solve rates; problems looked at; sequences in a forward pass, in a generation.
+_LOOK, _PROBE, _ROWS, _DRAWN = 20, 256, 2048, 4096
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model and how it is taught; all that its bytes depend on, on one machine with as many threads.
+
+    Attributes:
+        layers, width, heads, inner: of the Llama; inner is the width of its gated layer.
+        steps: at most so many, the learning rate falling to 0 by then. batch: problems a step.
+        until: mean solve rate at which teaching ends.
+        digits: of the longest summand. problems, held_out: rows to train on, and rows never taught or trained on.
+    """
+
+    layers: int
+    width: int
+    inner: int
+    learning_rate: float
+    heads: int = 8
+    steps: int = 600
+    batch: int = 256
+    until: float = 0.46
+    digits: int = 4
+    problems: int = 4096
+    held_out: int = 512
+    seed: int = 0
+
+
+#: What `reproduce lm --quick` and `reproduce lm` start from.
+QUICK = Setting(layers=2, width=64, inner=128, learning_rate=0.004)
+FULL = Setting(layers=3, width=128, inner=256, learning_rate=0.002)
+
+
+def problems(n: int, rng: np.random.Generator, *, digits: int = 4) -> list[dict[str, Any]]:
+    """n different sums, each summand of 1 to `digits` digits, all lengths alike as far as there are enough.
+
+    Returns: rows {"prompt": "12+345=", "answer": "357", "digits": 3}; digits: of the longer summand.
+
+    >>> [row["prompt"] + row["answer"] for row in problems(3, np.random.default_rng(0))]
+    ['4+137=141', '272+107=379', '9302+3=9305']
+    """
+    size, most = int(checks.whole("problems", "n", n, 1)), int(checks.whole("problems", "digits", digits, 1))
+    if size > 10 ** (2 * most):
+        raise ArgumentError("problems", f"at most {10 ** (2 * most):,} sums of {most} digits", f"{size:,}")
+    found: dict[tuple[int, int], None] = {}
+    while len(found) < size:
+        found.update(dict.fromkeys(_pairs(size, rng, most)))
+    # Short sums run out first and so lie ahead: shuffled, any cut of the rows is as good as any other.
+    pairs = list(found)[:size]
+    return [_row(*pairs[i]) for i in rng.permutation(size)]
+
+
+def data(setting: Setting) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A setting's rows to train on and its held-out rows; no prompt is in both."""
+    rng = np.random.default_rng([setting.seed, 0])
+    rows = problems(setting.problems + setting.held_out, rng, digits=setting.digits)
+    return rows[: setting.problems], rows[setting.problems :]
+
+
+def new_tokenizer() -> Any:
+    """A `PreTrainedTokenizerFast`, one token a letter; a letter it does not know is an error."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({letter: i for i, letter in enumerate([END, *LETTERS])}))
+    words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    words.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        eos_token=END,
+        pad_token=END,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def new_model(setting: Setting) -> Any:
+    """An untaught `LlamaForCausalLM` of that size, float32, input and output embeddings tied."""
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    shape = LlamaConfig(
+        vocab_size=1 + len(LETTERS),
+        hidden_size=setting.width,
+        intermediate_size=setting.inner,
+        num_hidden_layers=setting.layers,
+        num_attention_heads=setting.heads,
+        num_key_value_heads=setting.heads,
+        max_position_embeddings=8 * setting.digits,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(setting.seed)
+        model = LlamaForCausalLM(shape)
+    # Plain sampling: what is trained on is what the model says, not its 50 likeliest tokens.
+    model.generation_config = GenerationConfig(do_sample=True, top_k=0, eos_token_id=0, pad_token_id=0)
+    return model.eval()
+
+
+def teach(model: Any, tokenizer: Any, setting: Setting, progress: Progress | None = None) -> list[float]:
+    """Supervised steps in place, loss on the answer and the end alone, until the mean solve rate is `setting.until`.
+
+    Problems are drawn anew at every step; those held out are left out.
+
+    Returns: the mean solve rate over 256 problems after every 20 steps.
+    """
+    rng = np.random.default_rng([setting.seed, 1])
+    train, held_out = data(setting)
+    apart = {row["prompt"] for row in held_out}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
+    solved: list[float] = []
+    for step in range(1, setting.steps + 1):
+        rise, fall = 10 * step / setting.steps, 1 - (step - 1) / setting.steps
+        optimizer.param_groups[0]["lr"] = setting.learning_rate * min(1.0, rise, fall)
+        ids, answers = _encoded(tokenizer, _fresh(setting, rng, apart))
+        logits = model(input_ids=ids).logits[:, :-1]
+        loss = cross_entropy(logits.flatten(0, 1), answers[:, 1:].flatten())
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % _LOOK == 0:
+            solved.append(float(solve_chances(model, tokenizer, train[:_PROBE]).mean()))
+            if progress:
+                progress(step, solved[-1])
+            if solved[-1] >= setting.until:
+                break
+    optimizer.zero_grad()
+    return solved
+
+
+def taught(setting: Setting, folder: str | Path, progress: Progress | None = None) -> Path:
+    """The folder, inside `folder`, of the model taught by a setting; taught now unless it is there.
+
+    It is written whole or not at all, in the standard format: `from_pretrained` and TRL take it as a model's path.
+    """
+    name = blake2b(json.dumps(asdict(setting)).encode(), digest_size=4).hexdigest()
+    place = Path(folder) / f"addition-{name}"
+    if place.is_dir():
+        return place
+    tokenizer, model = new_tokenizer(), new_model(setting)
+    solved = teach(model, tokenizer, setting, progress)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".groupsigma-", dir=folder) as beside:
+            made = save(model, tokenizer, Path(beside) / place.name)
+            told = json.dumps({"setting": asdict(setting), "solved": solved}, indent=1)
+            (made / "setting.json").write_text(told + "\n", encoding="utf-8")
+            try:
+                made.rename(place)
+            except OSError:
+                # Another process was faster; what it wrote is whole.
+                if not place.is_dir():
+                    raise
+    except OSError as error:
+        raise ArgumentError("taught", "a folder that can be written", f"{folder}: {error.strerror or error}") from None
+    return place
+
+
+def save(model: Any, tokenizer: Any, folder: str | Path) -> Path:
+    """Write model, generation settings and tokenizer to a folder; returns it."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+def load(folder: str | Path) -> tuple[Any, Any]:
+    """Model and tokenizer of a folder that `save` or a trainer wrote."""
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    return LlamaForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def solve_chances(model: Any, tokenizer: Any, rows: Sequence[Row]) -> Floats:
+    """The exact solve rate of each row at temperature 1, p = π(answer, end | prompt), float64 [P]."""
+    found = []
+    for start in range(0, len(rows), _ROWS):
+        ids, answers = _encoded(tokenizer, rows[start : start + _ROWS])
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[:, :-1].double()
+        lost = cross_entropy(logits.transpose(1, 2), answers[:, 1:], reduction="none")
+        found.append(torch.exp(-lost.sum(1)).numpy())
+    return np.concatenate(found)
+
+
+def solve_rates(model: Any, tokenizer: Any, rows: Sequence[Row], tries: int, generator: torch.Generator) -> Ints:
+    """Right ones of `tries` answers sampled to each row at temperature 1, int64 [P]; `checkers.exact` decides."""
+    drawn = sample(model, tokenizer, rows, tries, generator)
+    return np.array([int(rewards(tokenizer, row, answers).sum()) for row, answers in zip(rows, drawn, strict=True)])
+
+
+def sample(
+    model: Any, tokenizer: Any, rows: Sequence[Row], tries: int, generator: torch.Generator
+) -> list[list[list[int]]]:
+    """Answers to each row by `model.generate`: token ids with the end, cut off one letter after the longest answer."""
+    times = int(checks.whole("sample", "tries", tries, 1))
+    most = max(len(row["answer"]) for row in rows) + 1
+    size = max(1, _DRAWN // times)
+    found: list[list[list[int]]] = []
+    # model.generate knows the global generator alone: lent a seed, and given back as it was.
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        for start in range(0, len(rows), size):
+            prompts = [row["prompt"] for row in rows[start : start + size]]
+            asked = tokenizer(prompts, return_tensors="pt", padding=True)
+            out = model.generate(**asked, max_new_tokens=most, num_return_sequences=times)
+            answers = [
+                _until_end(ids, tokenizer.eos_token_id) for ids in out[:, asked["input_ids"].shape[1] :].tolist()
+            ]
+            found += [answers[at : at + times] for at in range(0, len(answers), times)]
+    return found
+
+
+def rewards(tokenizer: Any, row: Row, answers: Sequence[Sequence[int]]) -> Floats:
+    """1 for each right answer, 0 for each other, float64 [G]."""
+    texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
+    return np.array([float(bool(exact(text, row))) for text in texts])
+
+
+def _until_end(ids: list[int], end: int) -> list[int]:
+    return ids[: ids.index(end) + 1] if end in ids else ids
+
+
+def _row(a: int, b: int) -> dict[str, Any]:
+    return {"prompt": f"{a}+{b}=", "answer": str(a + b), "digits": len(str(max(a, b)))}
+
+
+def _pairs(n: int, rng: np.random.Generator, digits: int) -> list[tuple[int, int]]:
+    """n sums, not all different; the length of each summand is drawn first."""
+    length = rng.integers(1, digits + 1, (n, 2))
+    least = np.where(length == 1, 0, 10 ** (length - 1))
+    return list(map(tuple, rng.integers(least, 10**length).tolist()))
+
+
+def _fresh(setting: Setting, rng: np.random.Generator, apart: Container[str]) -> list[dict[str, Any]]:
+    drawn = (_row(*pair) for pair in _pairs(setting.batch, rng, setting.digits))
+    return [row for row in drawn if row["prompt"] not in apart]
+
+
+def _encoded(tokenizer: Any, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+    """Token ids [B, T] of prompt, answer and end, and the same with -100 wherever there is no answer.
+
+    Padded on the right: a causal model never sees it from the left, so no mask is needed.
+    """
+    ids = tokenizer([f"{row['prompt']}{row['answer']}{END}" for row in rows])["input_ids"]
+    width = max(map(len, ids))
+    # A prompt has a token a letter.
+    starts = [len(row["prompt"]) for row in rows]
+    padded = [row + [tokenizer.eos_token_id] * (width - len(row)) for row in ids]
+    targets = [
+        [-100] * start + row[start:] + [-100] * (width - len(row)) for row, start in zip(ids, starts, strict=True)
+    ]
+    return torch.tensor(padded), torch.tensor(targets)
