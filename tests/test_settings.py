@@ -255,6 +255,9 @@ def test_where_one_size_serves_all_no_tries_are_printed():
     # A dial that replaces silent groups and tries of a plan exclude each other in our trainer.
     both = trainer(plan_settings(plan(GROUPS, budget=900, dial=DAPO), data=data)["trl"].text)
     assert "tries" not in both and int(both["max_batches"]) >= 1 and "prompt_id" not in both
+    # Their cap is for the problems that are planned, not for those left out.
+    rates = plan(Beliefs.known(["hard", "even"], [1e-3, 0.5]), budget=16, dial=DAPO)
+    assert rates.tries.tolist() == [0, 16] and "\n# 0.0% of the groups are silent" in plan_settings(rates)["verl"].text
     assert "tries" in trainer(plan_settings(uneven, data=data)["trl"].text)
     assert trainer(plan_settings(uneven)["trl"].text) is None and "--data-out FILE" in plan_settings(uneven)["trl"].text
 
