@@ -31,6 +31,8 @@ from groupsigma.law import (
     required_group_size,
     silent_rate,
 )
+from groupsigma.methods import Method, method_config
+from groupsigma.metrics import group_metrics
 from groupsigma.mixture import Mixture, Posterior, mixture
 from groupsigma.plan import Plan, Totals, plan
 from groupsigma.presets import DIALS, PRESETS, Preset, find_dial
@@ -49,6 +51,7 @@ from groupsigma.sigma import (
 from groupsigma.simulate import Records, simulate
 from groupsigma.stopping import Stopping, should_continue, stopping
 from groupsigma.survey import Borrowed, borrow, interval_width, problems_needed
+from groupsigma.tracker import Foresight, Tracker
 from groupsigma.value import Goal, beta_value, group_value
 
 __version__ = "0.1.0"
@@ -71,10 +74,12 @@ __all__ = [
     "Drift",
     "Finding",
     "Forecast",
+    "Foresight",
     "Goal",
     "Groups",
     "GroupsigmaError",
     "Identity",
+    "Method",
     "Mixture",
     "Plan",
     "Posterior",
@@ -86,6 +91,7 @@ __all__ = [
     "SourceError",
     "Stopping",
     "Totals",
+    "Tracker",
     "advantage_pair",
     "advantage_table",
     "advantages",
@@ -108,6 +114,7 @@ __all__ = [
     "forecast",
     "gain",
     "gradient_share",
+    "group_metrics",
     "group_size_law",
     "group_value",
     "identity",
@@ -117,6 +124,7 @@ __all__ = [
     "load",
     "mean_advantage",
     "mean_over_prompts",
+    "method_config",
     "mixed_rate",
     "mixture",
     "objective",

@@ -3,14 +3,15 @@
 A prompt is "12+345=", its one right answer "357" and the end, most significant digit first. So the solve rate at
 temperature 1 is p = π(answer, end | prompt), one forward pass, and nothing need be sampled to know the truth.
 Teaching stops where the mean solve rate passes a mark: there they are spread over the whole of (0, 1), on any
-machine, though no two machines teach the same bytes. All of it runs on the CPU.
+machine, though no two kinds of machine teach the same bytes. All of it runs on the CPU.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -74,7 +75,7 @@ def problems(n: int, rng: np.random.Generator, *, digits: int = 4) -> list[dict[
     Returns: rows {"prompt": "12+345=", "answer": "357", "digits": 3}; digits: of the longer summand.
 
     >>> [row["prompt"] + row["answer"] for row in problems(3, np.random.default_rng(0))]
-    ['4+137=141', '272+107=379', '9302+3=9305']
+    ['1677+114=1791', '68+9=77', '257+83=340']
     """
     size, most = int(checks.whole("problems", "n", n, 1)), int(checks.whole("problems", "digits", digits, 1))
     if size > 10 ** (2 * most):
@@ -137,6 +138,18 @@ def new_model(setting: Setting) -> Any:
     return model.eval()
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Two threads wait for one another at every small product where others work too, and their sums differ in bytes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def teach(model: Any, tokenizer: Any, setting: Setting, progress: Progress | None = None) -> list[float]:
     """Supervised steps in place, loss on the answer and the end alone, until the mean solve rate is `setting.until`.
 
