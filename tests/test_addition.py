@@ -143,13 +143,23 @@ def test_equal_seeds_teach_equal_bytes(tmp_path):
     assert made[0] == made[1] and made[0]["model.safetensors"] != made[2]["model.safetensors"]
 
 
-def test_teaching_takes_one_thread_and_gives_back_as_many_as_there_were():
+def test_one_thread_is_taken_and_as_many_given_back_as_there_were(monkeypatch):
     before, seen = torch.get_num_threads(), []
+    few, words, encoded = replace(TINY, steps=20), a.new_tokenizer(), a._encoded
+
+    def listening(words, rows):
+        seen.append(torch.get_num_threads())
+        return encoded(words, rows)
+
+    monkeypatch.setattr(a, "_encoded", listening)
     try:
         torch.set_num_threads(2)
-        few = replace(TINY, steps=20)
-        a.teach(a.new_model(few), a.new_tokenizer(), few, lambda *_: seen.append(torch.get_num_threads()))
-        assert seen == [1] and torch.get_num_threads() == 2
+        a.teach(a.new_model(few), words, few)
+        a.solve_chances(a.new_model(few), words, a.data(few)[0])
+        assert set(seen) == {1} and torch.get_num_threads() == 2
+        with pytest.raises(ZeroDivisionError), a.one_thread():
+            1 / 0
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 

@@ -20,6 +20,12 @@ TINY = a.Setting(
 EVERY = (GRPO, DR_GRPO, MAXRL, LOGIT)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with a.one_thread():
+        yield
+
+
 @pytest.fixture(scope="module")
 def model():
     made = a.new_model(TINY)

@@ -26,12 +26,14 @@ ORDER = (
     "answerers", "answerers.endpoint", "answerers.local", "answerers.vllm", "probe",
     "trainers", "trainers.notes", "trainers.order", "trainers.given", "trainers.draws", "trainers.checkpoint",
     "trainers.rollouts", "trainers.monitor", "trainers.reward", "trainers.trl", "training",
-    "experiments", "experiments.addition", "experiments.gradients", "experiments.claims", "experiments.readings", "experiments.arena",
+    "experiments", "experiments.addition", "experiments.gradients",
+    "experiments.claims", "experiments.readings", "experiments.arena",
     "experiments.engine", "experiments.published", "experiments.rules", "experiments.run",
     "experiments.tournament", "experiments.static", "experiments.allocation",
     "experiments.controlled", "experiments.dynamics", "experiments.objectives", "experiments.pictures",
     "experiments.paper", "experiments.lm",
-    "screen", "plan_screen", "allocation_screen", "lm_screen", "output", "settings", "rewrite", "verbs", "verbs.probe", "verbs.train", "cli",
+    "screen", "plan_screen", "allocation_screen", "lm_screen", "output", "settings", "rewrite",
+    "verbs", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip
 
 

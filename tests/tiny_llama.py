@@ -234,15 +234,13 @@ class _Gradients(TrainerCallback):
         self.trainer.gradients.append([p.grad.clone() for p in model.parameters()])
 
 
-def trainer(
-    folder, reward=None, *, cls=None, data=None, rollout=None, chat=False, config_of=config, change=None, **ours
-):
+def trainer(folder, reward=None, *, cls=None, data=None, rollout=None, chat=False, change=None, **ours):
     """A watched trainer, not yet run; `change`: of the configuration; `ours`: arguments of the trainer."""
     more = {} if rollout is None else {"rollout_func": rollout}
     return (cls or watched())(
         model=model(),
         reward_funcs=judge() if reward is None else reward,
-        args=config_of(folder, **(change or {})),
+        args=config(folder, **(change or {})),
         train_dataset=problems() if data is None else data,
         processing_class=tokenizer(chat),
         **more,

@@ -29,6 +29,6 @@ def banded(mass: Floats, p: Floats) -> Floats:
     >>> banded(np.array([1.0, 3.0]), np.array([0.05, 0.5])).tolist()
     [0.25, 0.0, 0.75, 0.0, 0.0]
     """
-    gathered: Floats = np.bincount(np.searchsorted(_EDGES, p, side="right"), mass, len(INTERIOR))
+    gathered = np.bincount(np.searchsorted(_EDGES, p, side="right"), mass, len(INTERIOR)).astype(np.float64)
     total = gathered.sum()
     return gathered / total if total > 0 else gathered

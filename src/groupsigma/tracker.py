@@ -27,6 +27,9 @@ from groupsigma.sigma import gain
 #: A run's own drift: the population is fitted to the last groups, not learned from all beliefs.
 DRIFT = Drift(learn=0.0)
 
+#: Finer than a plan needs: shifts along the grid, a little at every step, widen beliefs by its spacing.
+POINTS = 97
+
 #: Groups whose counts say how the population is today.
 RECENT = 1024
 
@@ -90,7 +93,9 @@ class Tracker:
         Args: prompt_ids [M]; n [M] answers of each; dial: whose update the shares are of, None leaves them 0.
         """
         sizes = checks.whole("foresee", "n", n, 1)
-        weight = self._look_up(prompt_ids)[1] if self.beliefs is not None else Beliefs.about(prompt_ids).weight
+        weight = np.tile(start_curve(None, POINTS), (len(prompt_ids), 1))
+        if self.beliefs is not None:
+            weight = self._look_up(prompt_ids)[1]
         p = _points(weight)
         every = sizes[:, None]
         right, wrong = (weight * p**every).sum(1), (weight * (1 - p) ** every).sum(1)
@@ -114,7 +119,7 @@ class Tracker:
         # Fitted with this batch in it, so that even the first prompts start from what the batch is like.
         today = mixture(Groups(np.arange(self._recent.shape[1]), *self._recent).tally())
         if self.beliefs is None:
-            self.beliefs = replace(Beliefs.about(new, spread=today, drift=DRIFT), step=step)
+            self.beliefs = replace(Beliefs.about(new, spread=today, drift=DRIFT, points=POINTS), step=step)
         else:
             aged = self.beliefs.advance(max(step, self.beliefs.step))
             aged = replace(aged, spread=start_curve(today, aged.weight.shape[1]))
@@ -171,7 +176,12 @@ class Tracker:
 
     def state(self) -> dict[str, Any]:
         """Plain arrays and numbers for a checkpoint; {} before the first answer."""
-        return {} if self.beliefs is None else {**self.beliefs.state(), "counts": self._recent}
+        if self.beliefs is None:
+            return {}
+        ids = self.beliefs.prompt_ids.tolist()
+        # Labels of one kind need no objects; 1 beside "1" do.
+        labels = np.array(ids) if len(set(map(type, ids))) == 1 else self.beliefs.prompt_ids
+        return {**self.beliefs.state(), "prompt_ids": labels, "counts": self._recent}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Tracker:
@@ -194,15 +204,13 @@ def _points(weight: Floats) -> Floats:
 def _joined(beliefs: Beliefs, new: Sequence[Any]) -> Beliefs:
     """The same beliefs with further prompts, each as the population is."""
     m = len(new)
-    ids = np.empty(m, dtype=object)
-    ids[:] = new
-    if beliefs.prompt_ids.dtype != object:
-        ids = np.asarray(list(new))
+    ids = np.empty(len(beliefs.prompt_ids) + m, dtype=object)
+    ids[:] = [*beliefs.prompt_ids.tolist(), *new]
     columns = np.zeros((m, beliefs.columns.shape[1]))
     columns[:, 0] = 1.0
     return replace(
         beliefs,
-        prompt_ids=np.concatenate([beliefs.prompt_ids, ids]),
+        prompt_ids=ids,
         weight=np.concatenate([beliefs.weight, np.tile(beliefs.spread, (m, 1))]),
         seen=np.concatenate([beliefs.seen, np.zeros(m)]),
         recent=np.concatenate([beliefs.recent, np.zeros(m)]),

@@ -69,6 +69,17 @@ QUICK = Setting(layers=2, width=64, inner=128, learning_rate=0.004)
 FULL = Setting(layers=3, width=128, inner=256, learning_rate=0.002)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Two threads wait for one another at every small product where others work too, and their sums differ in bytes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def problems(n: int, rng: np.random.Generator, *, digits: int = 4) -> list[dict[str, Any]]:
     """n different sums, each summand of 1 to `digits` digits, all lengths alike as far as there are enough.
 
@@ -138,18 +149,7 @@ def new_model(setting: Setting) -> Any:
     return model.eval()
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Two threads wait for one another at every small product where others work too, and their sums differ in bytes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@_one_thread()
+@one_thread()
 def teach(model: Any, tokenizer: Any, setting: Setting, progress: Progress | None = None) -> list[float]:
     """Supervised steps in place, loss on the answer and the end alone, until the mean solve rate is `setting.until`.
 
@@ -224,6 +224,7 @@ def load(folder: str | Path) -> tuple[Any, Any]:
     return LlamaForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
 
 
+@one_thread()
 def solve_chances(model: Any, tokenizer: Any, rows: Sequence[Row]) -> Floats:
     """The exact solve rate of each row at temperature 1, p = π(answer, end | prompt), float64 [P]."""
     found = []
@@ -242,6 +243,7 @@ def solve_rates(model: Any, tokenizer: Any, rows: Sequence[Row], tries: int, gen
     return np.array([int(rewards(tokenizer, row, answers).sum()) for row, answers in zip(rows, drawn, strict=True)])
 
 
+@one_thread()
 def sample(
     model: Any, tokenizer: Any, rows: Sequence[Row], tries: int, generator: torch.Generator
 ) -> list[list[list[int]]]:

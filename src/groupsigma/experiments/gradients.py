@@ -21,7 +21,7 @@ from torch.nn.functional import rms_norm
 from groupsigma.advantages import advantages
 from groupsigma.checks import Floats
 from groupsigma.dial import DR_GRPO, GRPO, LOGIT, MAXRL, Dial
-from groupsigma.experiments.addition import Row, rewards, sample
+from groupsigma.experiments.addition import Row, one_thread, rewards, sample
 from groupsigma.identity import identity
 from groupsigma.presets import name_of
 from groupsigma.sigma import is_silent
@@ -81,6 +81,7 @@ def groups(
     return found[:most]
 
 
+@one_thread()
 def theorem(
     model: Any,
     group: Group,

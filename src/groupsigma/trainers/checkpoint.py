@@ -18,11 +18,14 @@ _TRAINER_STATE = "trainer_state.json"
 
 
 def save_state(folder: Path, arrays: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
-    """Write arrays and plain numbers into a checkpoint, whole or not at all."""
+    """Write arrays and plain numbers into a checkpoint, whole or not at all; labels of mixed kinds as JSON."""
     beside = folder / f".{STATE}.part"
-    plain = {name: _plain(value) for name, value in arrays.items()}
+    kept = {name: np.asarray(value) for name, value in arrays.items()}
+    labels = {name: value.tolist() for name, value in kept.items() if value.dtype == object}
+    plain = {name: value for name, value in kept.items() if name not in labels}
+    told = json.dumps({"numbers": dict(numbers), "labels": labels})
     with beside.open("wb") as file:
-        np.savez(file, _numbers=np.array(json.dumps(dict(numbers))), **plain)
+        np.savez(file, _told=np.array(told), **plain)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
     beside.replace(folder / STATE)
@@ -33,8 +36,12 @@ def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     if not (folder / STATE).is_file():
         return None
     with np.load(folder / STATE, allow_pickle=False) as held:
-        numbers = json.loads(str(held["_numbers"]))
-        return {name: held[name] for name in held.files if name != "_numbers"}, numbers
+        told = json.loads(str(held["_told"]))
+        arrays = {name: held[name] for name in held.files if name != "_told"}
+    for name, values in told["labels"].items():
+        arrays[name] = np.empty(len(values), dtype=object)
+        arrays[name][:] = values
+    return arrays, told["numbers"]
 
 
 def last_whole(output_dir: Path) -> Path | None:
@@ -55,10 +62,5 @@ def out_of_space(error: BaseException, folder: Path) -> bool:
     if "no space left" in text or "quota exceeded" in text or getattr(error, "errno", None) in (28, 122):
         return True
     near = next(path for path in (folder, *folder.parents) if path.exists())
-    return "failed writing" in text and shutil.disk_usage(near).free < 1 << 20
-
-
-def _plain(value: Any) -> Any:
-    """Object labels as text or whole numbers, which need no pickle."""
-    array = np.asarray(value)
-    return np.array(array.tolist()) if array.dtype == object else array
+    told = any(words in text for words in ("failed writing", "unexpected pos", "iostream error"))
+    return told and shutil.disk_usage(near).free < 1 << 20

@@ -35,8 +35,12 @@ def whole_tries(given: Any, prompts: int, rows: int) -> list[int]:
     >>> whole_tries([4, 0, 2], 3, 6)
     [4, 0, 2]
     """
-    numbers = np.asarray(given)
-    if numbers.shape != (prompts,) or numbers.dtype.kind not in "iuf" or (numbers != np.floor(numbers)).any():
+    try:
+        numbers = np.asarray(given)
+    except ValueError:
+        numbers = np.empty(0)
+    whole = numbers.shape == (prompts,) and numbers.dtype.kind in "iuf" and np.isfinite(numbers).all()
+    if not whole or (numbers != np.floor(numbers)).any():
         raise ArgumentError("tries", f"a whole number for each of {prompts} prompts", repr(given)[:80])
     tries = [int(n) for n in numbers]
     if any(n < 0 or n == 1 for n in tries):
@@ -57,6 +61,7 @@ def label(row: Mapping[str, Any], column: str) -> Any:
     ('a', '5b7b49d310812390')
     """
     if column in row:
-        return row[column]
+        value = row[column]
+        return value.item() if hasattr(value, "item") else value
     text = json.dumps(row["prompt"], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

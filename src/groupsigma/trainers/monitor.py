@@ -46,7 +46,7 @@ def monitor(
     (0.5, 0.5)
     """
     expect_dial("monitor", dial)
-    if not callable(reward) or inspect.iscoroutinefunction(reward):
+    if not callable(reward) or inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(_call(reward)):
         raise ArgumentError("monitor", "a reward function that is not a coroutine", repr(reward)[:60])
     tracker = Tracker(Beliefs.of_groups(history) if isinstance(history, Groups) else history)
 
@@ -57,14 +57,30 @@ def monitor(
             labels = given.get(prompt_id) or [_hashable(prompt) for prompt in given["prompts"]]
             codes, ids = arrays.factorize(labels)
             scored = Scored.of(checks.floats("monitor", "rewards", rewards), codes, len(ids))
-            step = getattr(given.get("trainer_state"), "global_step", tracker.beliefs.step if tracker.beliefs else 0)
-            sizes = np.bincount(codes, minlength=len(ids))
-            for name, value in tracker.visit(ids.tolist(), scored, sizes, dial=dial, step=int(step)).items():
+            if _evaluates(log):
+                told = scored.metrics()
+            else:
+                known = tracker.beliefs.step if tracker.beliefs else 0
+                step = int(getattr(given.get("trainer_state"), "global_step", known))
+                sizes = np.bincount(codes, minlength=len(ids))
+                told = tracker.visit(ids.tolist(), scored, sizes, dial=dial, step=step)
+            for name, value in told.items():
                 log(name, value)
         return rewards
 
     functools.update_wrapper(judged, reward)
     return judged
+
+
+def _call(reward: Any) -> Any:
+    """What runs when an object is called."""
+    return type(reward).__dict__.get("__call__")
+
+
+def _evaluates(log: Any) -> bool:
+    """Whether TRL asks in an evaluation, which teaches nothing about training: `log` is a method of its trainer."""
+    model = getattr(getattr(log, "__self__", None), "model", None)
+    return model is not None and not model.training
 
 
 def _hashable(prompt: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
@@ -81,6 +82,18 @@ def answers(inputs: Sequence[Mapping[str, Any]], generated: Sequence[Any], extra
 def whole(local: Sequence[Answer], count: int) -> list[Answer]:
     """The answers of all processes, in the order of the rows that `share` divided."""
     return gather_object(list(local))[:count]
+
+
+def lengths(groups: Iterable[Group], ends: Sequence[int]) -> dict[str, float]:
+    """TRL's `completions/…` numbers of these answers; `ends`: tokens that end one."""
+    parts = [answer.parts for group in groups for answer in group.answers]
+    n = np.array([len(ids) if mask is None else sum(mask) for _, ids, mask, *_ in parts], dtype=np.float64)
+    ended = np.isin([ids[-1] for _, ids, *_ in parts], list(ends))
+    told = {"clipped_ratio": float((~ended).mean())}
+    for kind, some in (("", n), ("terminated_", n[ended] if ended.any() else np.zeros(1))):
+        for name, number in (("mean", some.mean()), ("min", some.min()), ("max", some.max())):
+            told[f"{name}_{kind}length"] = float(number)
+    return {f"completions/{name}": value for name, value in told.items()}
 
 
 def filled(groups: Iterable[Group], rank: int, world: int) -> Filled:

@@ -22,6 +22,7 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor
 from transformers import TrainerCallback
+from transformers.trainer import rotate_checkpoints
 from trl.trainer.utils import RepeatSampler
 
 from groupsigma.advantages import advantages_by_prompt
@@ -38,7 +39,7 @@ from groupsigma.trainers.draws import Draws
 from groupsigma.trainers.given import judge_column, label, whole_tries
 from groupsigma.trainers.notes import say
 from groupsigma.trainers.order import EpochSampler, order
-from groupsigma.trainers.rollouts import Filled, Group, answers, filled, share, whole
+from groupsigma.trainers.rollouts import Filled, Group, answers, filled, lengths, share, whole
 
 WHO = "GRPOTrainer"
 
@@ -93,22 +94,25 @@ class GRPOTrainer(trl.GRPOTrainer):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.dial = STOCK[self.scale_rewards] if dial is None else dial
+        self._stock = dial is None and tries is None
         expect_dial(WHO, self.dial)
         if self.multi_objective_aggregation != "sum_then_normalize":
             raise ArgumentError(WHO, "multi_objective_aggregation='sum_then_normalize'", "'normalize_then_sum'")
         if weight not in ("equal", "proportional"):
             raise ArgumentError(WHO, "weight 'equal' or 'proportional'", repr(weight))
         self.judge = judge_column(WHO, judge, self.reward_func_names)
-        if not max_batches >= 1:
-            raise ArgumentError(WHO, "max_batches of at least 1", repr(max_batches))
+        if not 1 <= max_batches < float("inf"):
+            raise ArgumentError(WHO, "a finite max_batches of at least 1", repr(max_batches))
         self.weight = weight
         self.prompt_id = prompt_id
         self.tracker = Tracker(Beliefs.of_groups(history) if isinstance(history, Groups) else history)
         self._batch: Filled | None = None
         self._rewards: Tensor = torch.zeros(0, len(self.reward_func_names))
         self._tries = tries
+        self._sampler: Any = None
         self._walk: Stream | None = None
-        if isinstance(self.train_dataset, Dataset) and prompt_id not in self.train_dataset.column_names:
+        self._numbered = isinstance(self.train_dataset, Dataset) and prompt_id not in self.train_dataset.column_names
+        if self._numbered:
             self.train_dataset = self.train_dataset.add_column(prompt_id, np.arange(len(self.train_dataset)))
         if tries is not None or self.dial.keep == "mixed":
             self._walk = self._own_walk()
@@ -148,12 +152,18 @@ class GRPOTrainer(trl.GRPOTrainer):
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         if self._batch is None:
-            self._rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+            self._rewards = super()._calculate_rewards(self._given(inputs), prompts, completions, completion_ids_list)
         else:
             self._rewards = self._batch.rewards
             for column, values in self._batch.extra.items():
                 self._log_completion_extra(column, values)
         return self._rewards
+
+    def _given(self, rows: Sequence[dict[str, Any]]) -> Any:
+        """Rows as the user's reward functions know them: without the numbers that we added."""
+        if not self._numbered:
+            return rows
+        return [{name: value for name, value in row.items() if name != self.prompt_id} for row in rows]
 
     def _dial_in(self, output: dict[str, Any], inputs: list[dict[str, Any]], training: bool) -> None:
         """Replace TRL's advantages, in the batch and in its logs, and log what the groups say."""
@@ -164,9 +174,14 @@ class GRPOTrainer(trl.GRPOTrainer):
         judged, total = self._judged(self._rewards)
         scored = Scored.of(judged.cpu().numpy(), codes, len(sizes))
         places = torch.from_numpy(codes).to(total.device)
-        advantages = advantages_by_prompt(total, places, self.dial, self.weight)
+        # Groups of one size that lost an answer count as they do in TRL.
+        weight = self.weight if self._tries is not None else "proportional"
+        advantages = advantages_by_prompt(total, places, self.dial, weight)
+        if self._stock and torch.equal(torch.isnan(total), torch.isnan(self._rewards).all(1)):
+            # Without a dial, TRL's own to the last bit, which float64 inside would not give.
+            advantages = self.accelerator.gather(output["advantages"])
         silent = torch.from_numpy(scored.silent).to(total.device)[places]
-        if self.dial.compares:
+        if self.dial.compares or self.dial.keep == "mixed":
             # A length penalty tells the answers of an all-wrong group apart; it does not make it teach.
             advantages = torch.where(silent, 0.0, advantages)
         own = slice(self.accelerator.process_index * len(inputs), (self.accelerator.process_index + 1) * len(inputs))
@@ -250,7 +265,6 @@ class GRPOTrainer(trl.GRPOTrainer):
         drawn: list[Group] = []
         kept: list[Group] = []
         silent: list[Group] = []
-        rounds: list[int] = []
         foreseen: float | None = None
         while len(kept) < draws.wanted:
             rows = self._walk.take(min(draws.wanted - len(kept), draws.most - len(drawn)), seen)
@@ -260,7 +274,6 @@ class GRPOTrainer(trl.GRPOTrainer):
                 foreseen = self._foresee(rows)
                 draws.announce(foreseen, "what is known of these prompts")
             groups = self._sample(rows, [self.num_generations] * len(rows))
-            rounds.append(len(groups))
             seen.update(rows)
             drawn += groups
             for group, quiet in zip(groups, self._scored(groups).silent, strict=True):
@@ -269,7 +282,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         draws.announce(told["group/silent"], f"the first {len(drawn)} groups")
         told |= draws.count(len(drawn), len(kept), foreseen, self.state.global_step)
         self._note(told)
-        self._one_entry(started, rounds)
+        self._one_entry(started, drawn)
         short = draws.wanted - len(kept)
         # Missing groups are silent ones: their advantage is 0, and the others weigh what they weigh in a full batch.
         groups = kept + silent[len(silent) - short :] if short else kept
@@ -287,7 +300,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         for name, values in fields.items():
             for i, row in enumerate(own):
                 row[name] = values[i] if isinstance(values, list) else values
-        rewards = super()._calculate_rewards(own, prompts, completions, ids)[: len(every)]
+        rewards = super()._calculate_rewards(self._given(own), prompts, completions, ids)[: len(every)]
         extra = {name: list(values) for name, values in self._pending_extra_logs.items()}
         self._pending_extra_logs.clear()
         found = whole(answers(own, generated, extra), len(every))
@@ -315,13 +328,11 @@ class GRPOTrainer(trl.GRPOTrainer):
         step = self.state.global_step
         return self.tracker.visit(ids, self._scored(groups), sizes, dial=self.dial, step=step, weight=counts)
 
-    def _one_entry(self, started: dict[str, int], rounds: list[int]) -> None:
-        """TRL's lengths, logged once a round, as one number of the whole batch."""
-        for name, values in self._metrics["train"].items():
-            new = values[started.get(name, 0) :]
-            if name.startswith("completions/") and len(new) == len(rounds) > 1:
-                how = min if "/min" in name else max if "/max" in name else None
-                values[started.get(name, 0) :] = [how(new) if how else float(np.average(new, weights=rounds))]
+    def _one_entry(self, started: dict[str, int], drawn: list[Group]) -> None:
+        """TRL's lengths, logged once a round, as those of all answers drawn for the batch."""
+        for name, value in lengths(drawn, [*self.eos_token_ids, self._tokenizer.pad_token_id]).items():
+            values = self._metrics["train"][name]
+            values[started.get(name, 0) :] = [value]
 
     # ---- what is said ---------------------------------------------------------------------------------------------
 
@@ -338,7 +349,8 @@ class GRPOTrainer(trl.GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         stock = super()._get_train_sampler(dataset)
-        return EpochSampler.like(stock) if type(stock) is RepeatSampler and stock.shuffle else stock
+        self._sampler = EpochSampler.like(stock) if type(stock) is RepeatSampler and stock.shuffle else stock
+        return self._sampler
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """TRL's; `resume_from_checkpoint=True` takes the last checkpoint that is whole."""
@@ -353,20 +365,40 @@ class GRPOTrainer(trl.GRPOTrainer):
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        run = Path(self._get_output_dir(trial=trial))
+        folder = run / f"checkpoint-{self.state.global_step}"
+        # Older checkpoints go when this one is whole, on all processes, and not before.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
-            super()._save_checkpoint(model, trial)
-            if self.args.should_save:
-                position = 0 if self._walk is None else self._walk.position
-                save_state(folder, self.tracker.state(), {"draws": self.draws.state(), "position": position})
+            save = super()._save_checkpoint
+            fits = self._fits(folder, lambda: save(model, trial))
+        finally:
+            self.args.save_total_limit = limit
+        fits = all(gather_object([fits]))
+        if not self.args.should_save:
+            return
+        position = 0 if self._walk is None else self._walk.position
+        numbers = {"draws": self.draws.state(), "position": position}
+        if fits and self._fits(folder, lambda: save_state(folder, self.tracker.state(), numbers)):
+            best = self.state.best_model_checkpoint
+            rotate_checkpoints(output_dir=str(run), save_total_limit=limit, best_model_checkpoint=best, use_mtime=True)
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        self._say(
+            f"no room for {folder}: this checkpoint was not kept, earlier ones are untouched, training goes on; "
+            "make room, or set save_total_limit"
+        )
+
+    @staticmethod
+    def _fits(folder: Path, write: Callable[[], None]) -> bool:
+        """Write; False where there is no room."""
+        try:
+            write()
         except Exception as error:
             if not out_of_space(error, folder):
                 raise
-            shutil.rmtree(folder, ignore_errors=True)
-            self._say(
-                f"no room for {folder}: this checkpoint was not kept, earlier ones are untouched, training goes on; "
-                "make room, or set save_total_limit"
-            )
+            return False
+        return True
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -386,10 +418,15 @@ class GRPOTrainer(trl.GRPOTrainer):
 
 
 class _Told(TrainerCallback):
-    """Compares, at the end, the draws that were expected with those that came."""
+    """Tells the sampler the epoch, and the user at the end how many draws were expected and came."""
 
     def __init__(self, trainer: GRPOTrainer) -> None:
         self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        # Where batches are skipped on several processes, accelerate does not reach the sampler.
+        if isinstance(self.trainer._sampler, EpochSampler):
+            self.trainer._sampler.set_epoch(int((state.epoch or 0) + 1e-6))
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         if text := self.trainer.draws.summary():
