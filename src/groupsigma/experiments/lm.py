@@ -148,7 +148,9 @@ def _train(scale: Scale, place: Path, start: Path, name: str) -> dict[str, Any]:
     }
     args, model_args, _ = parse(method, [f"--{key}={value}" for key, value in flags.items()])
     order = Order(method, str(start), str(table), "exact", quiet=True)
-    train(order, args, model_args)
+    # A model this small loses more to a second thread than it gains.
+    with addition.one_thread():
+        train(order, args, model_args)
     logged = json.loads((out / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
     steps = [step for step in logged if "group/silent" in step]
     model, tokenizer = addition.load(out)
