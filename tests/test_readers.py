@@ -390,3 +390,12 @@ def test_a_file_larger_than_memory(tmp_path, monkeypatch):
     groups = load(path)
     assert groups.problems == 2_500_000 and groups.answers == 20_000_000
     assert np.bincount(groups.n_correct, minlength=9).min() > 277_000
+
+
+def test_a_large_table_keeps_the_order_of_its_rows(tmp_path):
+    """Several row groups of Parquet, read by several threads: row N in an error, and a plan's rows, rest on it."""
+    path = tmp_path / "large.parquet"
+    duckdb.sql(f"COPY (SELECT i AS id, (i % 8)::VARCHAR AS k, 8 AS n FROM range(400000) t(i)) TO '{path}'")
+    groups = load(str(path), Columns(prompt_id="id", correct="k", answers="n"))
+    assert (groups.prompt_ids.astype(int) == np.arange(400_000)).all()
+    assert (groups.n_correct == np.arange(400_000) % 8).all()

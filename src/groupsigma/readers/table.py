@@ -21,7 +21,7 @@ from groupsigma.readers import files, grid
 from groupsigma.readers.columns import ROLES, Columns, Kind, candidates, listed
 
 #: Texts that mark what could not be scored.
-_NONE = "('', 'na', 'n/a', 'none', 'null', 'nan')"
+_NONE = "|na|n/a|none|null|nan"
 _NUMBERS = (
     "TINYINT",
     "SMALLINT",
@@ -121,7 +121,9 @@ class _Table:
         if column and self._as(self.types[column]).startswith("DOUBLE"):
             return "false"
         text = f"lower(trim(CAST({value} AS VARCHAR)))"
-        return f"({number or self.number(value)} IS NULL AND {value} IS NOT NULL AND {text} NOT IN {_NONE})"
+        missing = f"{number or self.number(value)} IS NULL AND {value} IS NOT NULL"
+        # A pattern, not a list: NOT IN becomes a join, which loses the order of the rows of a large file.
+        return f"CASE WHEN {missing} THEN NOT regexp_full_match({text}, '{_NONE}') ELSE false END"
 
     def repeats(self, column: str | None) -> bool:
         """Whether some value of a column occurs twice."""
