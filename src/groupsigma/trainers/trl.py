@@ -248,10 +248,10 @@ class GRPOTrainer(trl.GRPOTrainer):
     def _planned(self) -> Filled:
         """A batch with as many answers to each prompt as `tries` says."""
         assert self._walk is not None and self._tries is not None
-        rows = self._walk.take(self._candidates)
-        ids = [label(self.train_dataset[row], self.prompt_id) for row in rows]
+        data = self._data(self._walk.take(self._candidates))
+        ids = [label(row, self.prompt_id) for row in data]
         sizes = whole_tries(self._tries(ids), len(ids), self.args.generation_batch_size)
-        groups = self._sample([row for row, n in zip(rows, sizes, strict=True) if n], [n for n in sizes if n])
+        groups = self._sample([row for row, n in zip(data, sizes, strict=True) if n], [n for n in sizes if n])
         told = self._visit(groups)
         self._note(told)
         return filled(groups, self.accelerator.process_index, self.accelerator.num_processes)
@@ -270,10 +270,11 @@ class GRPOTrainer(trl.GRPOTrainer):
             rows = self._walk.take(min(draws.wanted - len(kept), draws.most - len(drawn)), seen)
             if not rows:
                 break
+            data = self._data(rows)
             if not drawn and len(self.tracker):
-                foreseen = self._foresee(rows)
+                foreseen = self._foresee(data)
                 draws.announce(foreseen, "what is known of these prompts")
-            groups = self._sample(rows, [self.num_generations] * len(rows))
+            groups = self._sample(data, [self.num_generations] * len(data))
             seen.update(rows)
             drawn += groups
             for group, quiet in zip(groups, self._scored(groups).silent, strict=True):
@@ -288,10 +289,9 @@ class GRPOTrainer(trl.GRPOTrainer):
         groups = kept + silent[len(silent) - short :] if short else kept
         return filled(groups, self.accelerator.process_index, self.accelerator.num_processes)
 
-    def _sample(self, rows: list[int], sizes: list[int]) -> list[Group]:
+    def _sample(self, data: list[dict[str, Any]], sizes: list[int]) -> list[Group]:
         """Groups of so many answers to these rows of the data, generated and scored on all processes."""
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        data = [self._row(row) for row in rows]
         every = [row for row, size in zip(data, sizes, strict=True) for _ in range(size)]
         own = [dict(row) for row in share(every, rank, world)]
         prompts = [row["prompt"] for row in own]
@@ -310,11 +310,12 @@ class GRPOTrainer(trl.GRPOTrainer):
             for row, size, end in zip(data, sizes, ends, strict=True)
         ]
 
-    def _row(self, row: int) -> dict[str, Any]:
-        data = dict(self.train_dataset[row])
+    def _data(self, rows: list[int]) -> list[dict[str, Any]]:
+        """These rows of the data set, fetched at once."""
+        columns = self.train_dataset[rows]
         if self.args.remove_unused_columns:
-            data = {name: value for name, value in data.items() if name in ("prompt", self.prompt_id)}
-        return data
+            columns = {name: columns[name] for name in columns if name in ("prompt", self.prompt_id)}
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def _scored(self, groups: list[Group]) -> Scored:
         judged, _ = self._judged(torch.cat([group.rewards for group in groups]))
@@ -336,9 +337,9 @@ class GRPOTrainer(trl.GRPOTrainer):
 
     # ---- what is said ---------------------------------------------------------------------------------------------
 
-    def _foresee(self, rows: list[int]) -> float:
+    def _foresee(self, data: list[dict[str, Any]]) -> float:
         """Share of groups of these rows expected to be silent."""
-        ids = [label(self.train_dataset[row], self.prompt_id) for row in rows]
+        ids = [label(row, self.prompt_id) for row in data]
         return float(self.tracker.foresee(ids, [self.num_generations] * len(ids)).silent.mean())
 
     def _say(self, text: str) -> None:
