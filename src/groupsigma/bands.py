@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from groupsigma.checks import Floats
+from groupsigma.checks import Floats, Ints
 
 #: Name, lowest, highest solve rate, whether each end belongs to it.
 BANDS: tuple[tuple[str, float, float, bool, bool], ...] = (
@@ -23,12 +23,21 @@ INTERIOR = tuple(name for name, low, high, _, _ in BANDS if low < high)
 _EDGES = np.array([low for _, low, high, _, _ in BANDS if low < high][1:])
 
 
+def band_of(p: Floats) -> Ints:
+    """Which of INTERIOR each believed solve rate is in.
+
+    >>> band_of(np.array([0.05, 0.1, 0.5, 0.99])).tolist()
+    [0, 1, 2, 4]
+    """
+    return np.searchsorted(_EDGES, p, side="right").astype(np.int64)
+
+
 def banded(mass: Floats, p: Floats) -> Floats:
     """Mass [J] on solve rates p [J] gathered into INTERIOR, as shares that sum to 1; zeros where there is no mass.
 
     >>> banded(np.array([1.0, 3.0]), np.array([0.05, 0.5])).tolist()
     [0.25, 0.0, 0.75, 0.0, 0.0]
     """
-    gathered = np.bincount(np.searchsorted(_EDGES, p, side="right"), mass, len(INTERIOR)).astype(np.float64)
+    gathered = np.bincount(band_of(p), mass, len(INTERIOR)).astype(np.float64)
     total = gathered.sum()
     return gathered / total if total > 0 else gathered

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from groupsigma.bands import INTERIOR, band_of
 from groupsigma.checks import Floats, Ints
 from groupsigma.law import expected_gain, limit_gain
 from groupsigma.plan import Plan
@@ -18,8 +19,6 @@ from groupsigma.presets import spoken
 from groupsigma.screen import many, table_of
 from groupsigma.value import MEANING
 
-#: Bands of the believed solve rate, upper end and name; beliefs are never exactly 0 or 1.
-_BANDS = ((0.1, "0-.1"), (0.4, ".1-.4"), (0.6, ".4-.6"), (0.9, ".6-.9"), (1.01, ".9-1"))
 #: An id is cut to this many letters.
 _ID = 32
 #: What the value counts, for the sentence that says what it is not.
@@ -125,10 +124,10 @@ def _totals_table(plan: Plan) -> Table:
 
 def _bands_table(plan: Plan) -> Table:
     table = table_of("solved, as believed", "problems", "tried", "tries each", "of the budget", "of a uniform one")
-    band = np.searchsorted([end for end, _ in _BANDS], plan.solve_rate, side="right")
+    band = band_of(plan.solve_rate)
     spent = plan.count * plan.tries * plan.cost[plan.row]
     even = plan.count * plan.cost[plan.row]
-    for number, (_, name) in enumerate(_BANDS):
+    for number, name in enumerate(INTERIOR):
         here = band == number
         n, tried = int(plan.count[here].sum()), here & (plan.tries > 0) & (plan.count > 0)
         low, high = (int(plan.tries[tried].min()), int(plan.tries[tried].max())) if tried.any() else (0, 0)

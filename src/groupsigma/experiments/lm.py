@@ -138,12 +138,12 @@ def _train(scale: Scale, place: Path, start: Path, name: str) -> dict[str, Any]:
         "max_steps": scale.steps,
         "per_device_train_batch_size": scale.prompts * scale.G,
         "num_generations": scale.G,
-        "max_completion_length": most,
+        # DAPO punishes the last fifth of this limit, where no right answer may lie.
+        "max_completion_length": most + 4,
         "learning_rate": scale.learning_rate,
         "lr_scheduler_type": "constant",
         "save_strategy": "no",
         "seed": scale.start.seed,
-        # No answer is longer than a right one can be, so length is not punished; nor is the start far.
         "use_cpu": True,
     }
     args, model_args, _ = parse(method, [f"--{key}={value}" for key, value in flags.items()])

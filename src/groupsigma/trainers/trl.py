@@ -97,12 +97,14 @@ class GRPOTrainer(trl.GRPOTrainer):
         self._stock = dial is None and tries is None
         expect_dial(WHO, self.dial)
         if self.multi_objective_aggregation != "sum_then_normalize":
-            raise ArgumentError(WHO, "multi_objective_aggregation='sum_then_normalize'", "'normalize_then_sum'")
+            needs = "multi_objective_aggregation='sum_then_normalize'"
+            raise ArgumentError(WHO, needs, "'normalize_then_sum'", hint="weigh the rewards with reward_weights")
         if weight not in ("equal", "proportional"):
             raise ArgumentError(WHO, "weight 'equal' or 'proportional'", repr(weight))
         self.judge = judge_column(WHO, judge, self.reward_func_names)
         if not 1 <= max_batches < float("inf"):
-            raise ArgumentError(WHO, "a finite max_batches of at least 1", repr(max_batches))
+            hint = "10 is the authors' cap; more, where most groups are silent"
+            raise ArgumentError(WHO, "a finite max_batches of at least 1", repr(max_batches), hint=hint)
         self.weight = weight
         self.prompt_id = prompt_id
         self.tracker = Tracker(Beliefs.of_groups(history) if isinstance(history, Groups) else history)
@@ -252,8 +254,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         ids = [label(row, self.prompt_id) for row in data]
         sizes = whole_tries(self._tries(ids), len(ids), self.args.generation_batch_size)
         groups = self._sample([row for row, n in zip(data, sizes, strict=True) if n], [n for n in sizes if n])
-        told = self._visit(groups)
-        self._note(told)
+        self._note(self._visit(groups))
         return filled(groups, self.accelerator.process_index, self.accelerator.num_processes)
 
     def _refilled(self) -> Filled:

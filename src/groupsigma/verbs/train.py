@@ -78,22 +78,22 @@ def train(
     training = _training()
     args, model_args, _ = training.parse(whole, context.args)
     order = training.Order(
-        whole,
-        model,
-        data,
-        checker,
-        split,
-        prompt,
-        limit,
-        right_from,
-        timeout,
-        rule,
-        known,
-        max_batches,
-        goal,
-        candidates,
-        chat,
-        resume,
+        method=whole,
+        model=model,
+        data=data,
+        checker=checker,
+        split=split,
+        prompt=prompt,
+        limit=limit,
+        threshold=right_from,
+        timeout=timeout,
+        dial=rule,
+        history=known,
+        max_batches=max_batches,
+        goal=goal,
+        candidates=candidates,
+        chat=chat,
+        resume=resume,
     )
     if code := training.train(order, args, model_args):
         raise typer.Exit(code)
