@@ -33,7 +33,8 @@ ORDER = (
     "experiments.controlled", "experiments.dynamics", "experiments.objectives", "experiments.pictures",
     "experiments.paper", "experiments.lm",
     "screen", "plan_screen", "allocation_screen", "lm_screen", "output", "settings", "rewrite",
-    "verbs", "verbs.probe", "verbs.train", "cli",
+    "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.show", "verbs.audit", "verbs.plan", "verbs.dials",
+    "verbs.reproduce", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groupsigma.errors import ArgumentError
+from groupsigma.verbs.options import AsJson, RightFrom
+from groupsigma.verbs.told import print_json
 
 if TYPE_CHECKING:
     from groupsigma.answerers import Answerer, Sampling
@@ -42,7 +43,7 @@ def probe(
             help="exact, math, reasoning_gym or module:function; by default math, for reasoning-gym: its own.",
         ),
     ] = None,
-    right_from: Annotated[float | None, typer.Option(metavar="X", help="Rewards of at least this are right.")] = None,
+    right_from: RightFrom = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Counts, a JSON line a problem; by default MODEL.PROBLEMS.jsonl."),
@@ -68,7 +69,7 @@ def probe(
     split: Annotated[str, typer.Option(metavar="NAME", help="Which part of a data set of the hub.")] = "train",
     limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first so many problems.")] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="What checking one answer may take.")] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Answer each problem n times, check the answers, and write the counts that `audit` and `plan` read.
 
@@ -124,7 +125,7 @@ def probe(
         raise typer.Exit(130) from None
     if as_json:
         data = {"schema": "groupsigma.probe/1", **found.to_dict(), "out": str(place), "settings": settings}
-        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        print_json(data)
     else:
         typer.echo("\n".join(_screen(found, f"{model} on {problems}", place, sampling)))
     if found.undone:

@@ -1,0 +1,134 @@
+"""`groupsigma reproduce`: claims, and the experiments that are not started by default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from groupsigma.errors import ArgumentError
+from groupsigma.verbs.options import AsJson
+from groupsigma.verbs.told import fail_if, print_json
+
+#: Names under `reproduce` that are experiments, not claims.
+_EXPERIMENTS = ("allocation", "lm")
+
+
+def reproduce(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Claims by name or first part; default all. Or allocation or lm, alone."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 1 when a claim fails, or an experiment misses a target.")
+    ] = False,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw these claims' figures there, SVG and PNG.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="allocation, lm: a look, within a minute or two.")] = False,
+    runs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="allocation, lm: where runs are kept; by default groupsigma-NAME."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series.
+
+    Two experiments are not started by default; they can be stopped at any moment, and the same command goes on.
+    allocation: rules that say who gets how many tries compete, about an hour on two cores. lm: a small language
+    model is taught and then trained by GRPO, Dr. GRPO and DAPO, Theorem 1 checked on its gradients.
+    """
+    for experiment in _EXPERIMENTS:
+        if experiment in (name or ()):
+            if set(name or ()) != {experiment}:
+                raise ArgumentError(
+                    "reproduce", f"{experiment} by itself", "other names beside it", hint="two commands"
+                )
+            _experiment(experiment, quick, runs or Path(f"groupsigma-{experiment}"), figures, as_json, check)
+            return
+    if quick or runs is not None:
+        option = "--quick" if quick else "--runs"
+        hint = f"groupsigma reproduce allocation {option}"
+        raise ArgumentError(option, "one of the experiments allocation and lm", "claims", hint=hint)
+    from groupsigma.experiments.claims import check as run
+    from groupsigma.experiments.claims import choose
+    from groupsigma.experiments.paper import CLAIMS
+
+    chosen = choose(CLAIMS, name or (), others=_EXPERIMENTS)
+    results = run(chosen)
+    if as_json:
+        print_json({"schema": "groupsigma.reproduce/1", "claims": [r.to_dict() for r in results]})
+    else:
+        from groupsigma.screen import claims_screen
+        from groupsigma.screen import show as print_screen
+
+        print_screen(claims_screen(results))
+    if figures is not None:
+        _draw({claim.name.split("/")[0] for claim in chosen}, figures)
+    if check:
+        if skipped := sum(r.verdict == "skipped" for r in results):
+            typer.echo(f"{skipped} claims skipped: set GROUPSIGMA_DATA to the folder of published series", err=True)
+        fail_if([f"{r.name} fails" for r in results if r.verdict == "fails"])
+
+
+def _experiment(name: str, quick: bool, folder: Path, figures: Path | None, as_json: bool, check: bool) -> None:
+    """The experiment of that name: computed or taken up, then shown."""
+    if figures is not None and name != "allocation":
+        raise ArgumentError("--figures", "an experiment that has figures", name, hint="--json has its numbers")
+    run, verdicts, screen = _parts(name)
+    typer.echo(f"runs are kept in {folder}; finished ones are taken up, not run again", err=True)
+    try:
+        found = run(folder, quick=quick)
+    except KeyboardInterrupt:
+        typer.echo(f"\nfinished runs are kept in {folder}; the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    judged = verdicts(found)
+    if as_json:
+        told = [{"what": w, "number": x, "wanted": least, "reached": bool(good)} for w, x, least, good in judged]
+        print_json({**found, "verdicts": told})
+    else:
+        from groupsigma.screen import show as print_screen
+
+        print_screen(screen(found))
+    if figures is not None:
+        from groupsigma.experiments.pictures import allocation as chart
+
+        _save(chart(found), figures)
+    if check:
+        fail_if([f"{what} = {number:.4g}, wanted {least}" for what, number, least, good in judged if not good])
+
+
+def _parts(name: str) -> tuple[Any, Any, Any]:
+    """What runs an experiment, what judges it, and what shows it."""
+    if name == "allocation":
+        from groupsigma.allocation_screen import allocation_screen
+        from groupsigma.experiments import allocation
+
+        return allocation.allocation, allocation.verdicts, allocation_screen
+    try:
+        from groupsigma.experiments import lm
+        from groupsigma.lm_screen import lm_screen
+    except ImportError as error:
+        raise ArgumentError("reproduce lm", "torch", str(error), hint="pip install 'groupsigma[train]'") from None
+    return lm.lm, lm.verdicts, lm_screen
+
+
+def _draw(parts: set[str], folder: Path) -> None:
+    """The charts of some parts, saved."""
+    from groupsigma.experiments.pictures import FIGURES
+
+    if not parts & set(FIGURES):
+        raise ArgumentError("--figures", "claims that have figures", "none", hint="one of " + ", ".join(FIGURES))
+    for part in sorted(parts & set(FIGURES)):
+        _save(FIGURES[part](), folder)
+
+
+def _save(charts: dict[str, Any], folder: Path) -> None:
+    """Charts as SVG and PNG, named on standard error."""
+    from groupsigma.figures import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, chart in charts.items():
+        for kind in ("svg", "png"):
+            typer.echo(f"wrote {save(chart, folder / f'{name}.{kind}')}", err=True)
