@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 
+import groupsigma
+from groupsigma import DAPO, GRPO
 from groupsigma.trainers.trl import GRPOTrainer
 
 LETTERS = "0123456789+=us:a\n"
@@ -276,3 +279,45 @@ def groups(calls, size):
 def table(found):
     """Rewards [groups, G] of what `groups` gave, as TRL holds them."""
     return np.array([[np.nan if r is None else r for r in rewards] for _, _, rewards in found], dtype=np.float32)
+
+
+def wanted(batch, dial, size=4):
+    """(prompt, completion) -> advantage of a batch of equal groups, from what the reward function said."""
+    found = groups(batch.calls, size)
+    return by_row(found, groupsigma.advantages(table(found), dial))
+
+
+def by_row(found, advantages):
+    rows = [(p, c) for p, completions, _ in found for c in completions]
+    assert len(set(rows)) == len(rows), "answers that can be told apart"
+    return dict(zip(rows, np.ravel(advantages).tolist(), strict=True))
+
+
+def seen_by_loss(made, batch=0, passes=1):
+    """(prompt, completion) -> advantage of all micro-batches of one generation batch."""
+    per = made.args.steps_per_generation * passes
+    rows = [row for part in made.seen[batch * per : (batch + 1) * per] for row in part]
+    told = {(p, c): a for p, c, a in rows}
+    assert Counter((p, c) for p, c, _ in rows) == Counter(dict.fromkeys(told, passes))
+    return told
+
+
+#: The trainer's three ways to a batch.
+WAYS = dict(dial=dict(dial=GRPO), mixed=dict(dial=DAPO), tries=dict(tries=lambda ids: [2, 8, 0, 6], dial=GRPO))
+
+
+def graded(prompt, text):
+    return lot(text)
+
+
+def shuffled(rows, seed=3):
+    """The data's order: one permutation after the other from one generator, as TRL draws them."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(rows, generator=generator).tolist()
+
+
+def log_probabilities(net, ids, mask, last):
+    """Of the last tokens, straight from the network."""
+    logits = net(input_ids=ids, attention_mask=mask).logits[:, -last - 1 : -1]
+    return torch.log_softmax(logits, -1).gather(2, ids[:, -last:, None])[..., 0]
