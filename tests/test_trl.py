@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from tiny_llama import (
     by_row,
     by_units,
     coin,
+    config,
     graded,
     groups,
     judge,
@@ -47,6 +49,7 @@ from tiny_llama import (
     seen_by_loss,
     starts_with_3,
     table,
+    tokenizer,
     trainer,
     wanted,
     watched,
@@ -543,3 +546,16 @@ def test_an_older_trl_is_refused_by_name(monkeypatch):
         importlib.reload(module)
     monkeypatch.undo()
     assert module.GRPOTrainer.__mro__[1] is trl.GRPOTrainer
+
+
+def test_the_lines_of_the_readme_train(tmp_path):
+    """The block between its other two, as it stands, with what a user brings."""
+    page = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    _, lines, _ = re.findall(r"```python\n(.*?)```", page, re.S)
+    for part in (model(), tokenizer()):
+        part.save_pretrained(tmp_path / "model")
+    brought = dict(model=str(tmp_path / "model"), correct=judge(coin), problems=problems())
+    names = brought | {"config": config(tmp_path / "run", max_steps=2)}
+    exec(lines, names)
+    names["trainer"].train()
+    assert [entry["frac_reward_zero_std"] for entry in names["trainer"].state.log_history[:-1]] == [0.0, 0.0]
