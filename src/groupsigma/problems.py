@@ -65,6 +65,15 @@ def load_problems(
     return _prompted(rows, prompt, source)
 
 
+def turns_of(prompt: Prompt) -> list[dict[str, Any]]:
+    """A prompt as the turns of a chat: text is a user's turn.
+
+    >>> turns_of("1+1=")
+    [{'role': 'user', 'content': '1+1='}]
+    """
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
 def fingerprint(row: Mapping[str, Any]) -> str:
     """Eight letters that change when a problem's prompt or answer does; other columns do not count.
 

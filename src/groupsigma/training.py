@@ -27,7 +27,7 @@ from groupsigma.errors import ArgumentError, GroupsigmaError
 from groupsigma.groups import Groups
 from groupsigma.methods import Method
 from groupsigma.plan import plan
-from groupsigma.problems import load_problems
+from groupsigma.problems import load_problems, turns_of
 from groupsigma.referee import Referee
 from groupsigma.trainers.checkpoint import last_whole, out_of_space
 from groupsigma.trainers.notes import say
@@ -107,7 +107,7 @@ def train(order: Order, args: GRPOConfig, model_args: ModelConfig) -> int:
     for note in () if order.quiet else getattr(rows, "notes", ()):
         say(note)
     if order.chat:
-        rows = [{**row, "prompt": _turn(row["prompt"])} for row in rows]
+        rows = [{**row, "prompt": turns_of(row["prompt"])} for row in rows]
     ours = order.method.ours(**({} if order.max_batches is None else {"max_gen_batches": order.max_batches}))
     if not order.quiet:
         for text in order.method.departures(vars(args)):
@@ -192,10 +192,6 @@ def _accelerated() -> bool:
 
 def _terminal() -> bool:
     return sys.stderr.isatty()
-
-
-def _turn(prompt: Any) -> Any:
-    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
 
 
 def _even(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

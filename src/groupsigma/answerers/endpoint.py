@@ -11,7 +11,7 @@ from typing import Any
 from groupsigma import checks
 from groupsigma.answerers import Answered, Sampling
 from groupsigma.errors import ArgumentError
-from groupsigma.problems import Prompt
+from groupsigma.problems import Prompt, turns_of
 
 #: Seconds for one answer of the server, and how often a request that met 408, 409, 429, 5xx or silence is sent again.
 TIMEOUT, RETRIES = 600.0, 6
@@ -132,7 +132,7 @@ class Endpoint:
             options["n"] = times
         if isinstance(prompt, str) and not self.chat:
             return self.client.completions.create(prompt=prompt, **options)
-        turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        turns = turns_of(prompt)
         return self.client.chat.completions.create(messages=turns, **options)
 
     def _refused(self, error: Exception) -> ArgumentError:

@@ -9,7 +9,7 @@ from typing import Any
 from groupsigma import checks
 from groupsigma.answerers import Answered, Sampling, no_model
 from groupsigma.errors import ArgumentError
-from groupsigma.problems import Prompt
+from groupsigma.problems import Prompt, turns_of
 
 
 class LocalModel:
@@ -42,7 +42,7 @@ class LocalModel:
     def _tokens(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str) and not self.chat:
             return list(self.tokenizer(prompt)["input_ids"])
-        turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        turns = turns_of(prompt)
         if not self.tokenizer.chat_template:
             hint = "without --chat text is continued as it is; chats need a model made for them"
             raise ArgumentError("probe", "a model with a chat template", "one without", hint=hint)

@@ -7,7 +7,7 @@ from typing import Any
 
 from groupsigma.answerers import Answered, Sampling, no_model
 from groupsigma.errors import ArgumentError
-from groupsigma.problems import Prompt
+from groupsigma.problems import Prompt, turns_of
 
 #: Problems handed over at a time: enough to fill a GPU, few enough to lose.
 CHUNK = 256
@@ -45,7 +45,7 @@ class VllmModel:
     def _ask(self, prompts: list[Prompt], params: list[Any]) -> Any:
         if not self.chat and isinstance(prompts[0], str):
             return self.model.generate(prompts, params, use_tqdm=False)
-        turns = [[{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt for prompt in prompts]
+        turns = [turns_of(prompt) for prompt in prompts]
         return self.model.chat(turns, params, use_tqdm=False)
 
 
