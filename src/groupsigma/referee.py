@@ -38,6 +38,9 @@ from groupsigma.errors import ArgumentError
 #: Seconds in which a worker must have imported its checker.
 _START = 120.0
 
+#: Seconds in which a worker that has nothing to do must say that it is there.
+_PRESENT = 5.0
+
 #: Workers of a call that may fail to start, once one has started, before no more are.
 _FAILURES = 3
 
@@ -276,14 +279,21 @@ class _Pool:
         self.pid, self.proven = os.getpid(), False
 
     def settle(self) -> None:
-        """Leave the workers of the process that this one is a fork of; drop those that died since the last call."""
+        """Leave the workers of the process that this one is a fork of; drop those that no longer say they are there.
+
+        A process dies thread by thread: its link may still be open when it will never read from it again.
+        """
         if self.pid != os.getpid():
             for worker in self.workers:
                 worker.leave()
             self.pid, self.workers = os.getpid(), []
-        idle = [w for w in self.workers if w.ready]
-        for worker, _ in _news(idle, wait=0):
-            self.drop(worker)
+        asked = {worker for worker in self.workers if worker.ready}
+        for worker in asked:
+            worker.begin(-1, "", _PRESENT)
+        while asked:
+            for worker, (kind, _) in _news(list(asked)):
+                asked.remove(worker)
+                worker.rest() if kind == "here" else self.drop(worker)
 
     def drop(self, worker: _Worker) -> None:
         self.workers.remove(worker)
@@ -296,7 +306,8 @@ class _Pool:
 
 
 class _Worker:
-    """A process that checks, and the socket to it; at answer `at` since `began`, late at `deadline`."""
+    """A process that checks, and the socket to it; at answer `at` (-1: none, it is asked whether it is there) since
+    `began`, late at `deadline`."""
 
     def __init__(self, name: str, timeout: float) -> None:
         self.at: int | None = None
@@ -367,14 +378,13 @@ class _Worker:
                 self.process.wait(5)
 
 
-def _news(workers: Sequence[_Worker], wait: float | None = None) -> list[tuple[_Worker, _Verdict]]:
+def _news(workers: Sequence[_Worker]) -> list[tuple[_Worker, _Verdict]]:
     """What workers have said; waits for it, at most until one of them is late."""
     poll = select.poll()
     by_link = {worker.link.fileno(): worker for worker in workers}
     for link in by_link:
         poll.register(link, select.POLLIN)
-    if wait is None:
-        wait = max(0.0, min(worker.deadline for worker in workers) - time.monotonic())
+    wait = max(0.0, min(worker.deadline for worker in workers) - time.monotonic())
     heard = poll.poll(None if wait == float("inf") else 1000 * wait)
     news = {worker: said for worker in (by_link[link] for link, _ in heard) if (said := worker.read())}
     now = time.monotonic()
@@ -408,7 +418,10 @@ def serve(name: str, timeout: str) -> None:
     say(0, "ready")
     with open(os.devnull, "w") as quiet:
         while True:
-            number, _, item = items.get().partition(b" ")
+            number, _, item = items.get().rstrip().partition(b" ")
+            if not item:
+                say(int(number), "here")
+                continue
             # Should the parent die while C code, a regular expression say, holds the interpreter, only this ends it.
             faulthandler.dump_traceback_later(1.5 * float(timeout) + 1, exit=True, file=quiet)
             try:
