@@ -1,0 +1,160 @@
+"""A language model as a world in which ways to spend answers compete: real answers, real gradients, exact solve rates.
+
+What a TRL trainer does in a step, lean: answers are drawn by `draw`, each different one counts as often as it came,
+and silent groups, whose gradient is 0, cost no backward pass. The update is TRL's: Adam, the gradient's norm cut
+at 1, the loss −Σ A log π(y|x) over the step's answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from groupsigma.checkers import exact
+from groupsigma.checks import Floats, Ints
+from groupsigma.experiments import addition
+from groupsigma.experiments.addition import Row, one_thread
+from groupsigma.experiments.arena import Drawn
+from groupsigma.experiments.draw import Answers, draw
+
+#: Sequences in one backward pass; small, so that its numbers stay in cache.
+_ROWS = 128
+
+#: How an answer's tokens add up in the loss: all of them, as in the paper, or their mean, as in GRPO.
+Lengths = Literal["sum", "mean"]
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Different answers with what each pushes with: count · A, float64 [A]; of G answers or of more."""
+
+    prompt: Ints
+    ids: list[tuple[int, ...]]
+    push: Floats
+
+
+class Language:
+    """A policy, its optimiser and its problems.
+
+    Attributes:
+        model, tokenizer: the policy. rows: the problems. batch: answers a step.
+        rng: all that is random. step, answers, tokens: so far. right: did this answer of this step's win, by its index.
+    """
+
+    def __init__(
+        self,
+        start: Path,
+        rows: Sequence[Row],
+        held_out: Sequence[Row],
+        *,
+        batch: int,
+        learning_rate: float,
+        seed: int,
+        lengths: Lengths = "sum",
+    ) -> None:
+        self.model, self.tokenizer = addition.load(start)
+        self.rows, self.held_rows, self.batch, self.lengths = rows, held_out, batch, lengths
+        self.prompts: list[list[int]] = self.tokenizer([row["prompt"] for row in rows])["input_ids"]
+        self.most = max(len(row["answer"]) for row in rows) + 1
+        self.rng = np.random.default_rng([seed, 2607])
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate, weight_decay=0.0)
+        self.step = self.answers = self.tokens = 0
+        self._drawn: list[tuple[Answers, Floats]] = []
+        self._chances: Floats | None = None
+
+    @property
+    def problems(self) -> int:
+        """How many there are to train on."""
+        return len(self.rows)
+
+    @property
+    def p(self) -> Floats:
+        """Today's solve rates, exact; a chooser that is no oracle must not look."""
+        if self._chances is None:
+            self._chances = self.chances(self.rows)
+        return self._chances
+
+    @property
+    def held_out(self) -> float:
+        """Mean solve rate of problems never trained on."""
+        return float(self.chances(self.held_rows).mean())
+
+    def chances(self, rows: Sequence[Row]) -> Floats:
+        """Today's exact solve rates of some rows."""
+        return addition.solve_chances(self.model, self.tokenizer, rows)
+
+    @one_thread()
+    def sample(self, problem: Ints, n: Ints) -> Ints:
+        """Right ones of n more answers to each problem; they are kept until `learn`."""
+        came = draw(self.model, [self.prompts[i] for i in problem], n, self.rng, most=self.most)
+        texts = self.tokenizer.batch_decode([list(ids) for ids in came.ids], skip_special_tokens=True)
+        right = np.array([bool(exact(text, self.rows[problem[i]])) for text, i in zip(texts, came.prompt, strict=True)])
+        self.answers += int(came.count.sum())
+        self.tokens += int(came.count @ np.array([len(ids) for ids in came.ids]))
+        self._drawn.append((Answers(problem[came.prompt], came.count, came.ids), right.astype(np.float64)))
+        return np.bincount(came.prompt, came.count * right, len(problem)).astype(np.int64)
+
+    def learn(self, drawn: Drawn) -> float:
+        """One update by what counts of the step's answers; returns the norm of its gradient before the cut."""
+        norm = self.update(self.weighted(drawn))
+        self._drawn, self._chances, self.step = [], None, self.step + 1
+        return norm
+
+    def weighted(self, drawn: Drawn) -> Weighted:
+        """The step's different answers, each with what it pushes with."""
+        plus, minus = np.zeros(self.problems), np.zeros(self.problems)
+        plus[drawn.problem] = drawn.plus / np.maximum(drawn.right, 1)
+        minus[drawn.problem] = drawn.minus / np.maximum(drawn.wrong, 1)
+        prompt = np.concatenate([a.prompt for a, _ in self._drawn])
+        count = np.concatenate([a.count for a, _ in self._drawn])
+        right = np.concatenate([r for _, r in self._drawn])
+        ids = [ids for a, _ in self._drawn for ids in a.ids]
+        push = count * np.where(right > 0, plus[prompt], -minus[prompt])
+        some = np.flatnonzero(push)
+        return Weighted(prompt[some], [ids[i] for i in some], push[some])
+
+    @one_thread()
+    def update(self, told: Weighted) -> float:
+        """−∇ of −(1/N) Σ push · log π, N answers a step, a token's share 1/most, or 1/|y|; then Adam's step."""
+        self.optimizer.zero_grad()
+        for part in self._parts(told):
+            logs, counts = self.log_likelihoods(part)
+            each = logs.sum(1) / (counts.sum(1) if self.lengths == "mean" else self.most)
+            push = torch.as_tensor(part.push / self.batch, dtype=each.dtype)
+            torch.autograd.backward(-(push * each).sum())
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return float(norm)
+
+    def _parts(self, told: Weighted) -> list[Weighted]:
+        """Answers to prompts of like length together: little padding, and a backward pass that stays in cache."""
+        order = np.argsort([len(self.prompts[i]) for i in told.prompt], kind="stable")
+        cuts = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
+        return [Weighted(told.prompt[some], [told.ids[i] for i in some], told.push[some]) for some in cuts]
+
+    def log_likelihoods(self, part: Weighted) -> tuple[Tensor, Tensor]:
+        """log π of each token of each answer, 0 where there is none, [A, T]; and where there is one."""
+        asked = [self.prompts[i] for i in part.prompt]
+        # Every prompt ends at the same place: answers line up behind it, and only their logits are computed.
+        before, width = max(map(len, asked)), max(map(len, part.ids))
+        ids = torch.tensor(
+            [
+                [0] * (before - len(q)) + q + list(a) + [0] * (width - len(a))
+                for q, a in zip(asked, part.ids, strict=True)
+            ]
+        )
+        lengths = torch.tensor([before - len(q) for q in asked])
+        mask = (torch.arange(before + width) >= lengths[:, None]).long()
+        place = (mask.cumsum(1) - 1).clamp(min=0)
+        out = self.model(
+            input_ids=ids[:, :-1], attention_mask=mask[:, :-1], position_ids=place[:, :-1], logits_to_keep=width
+        )
+        counts = torch.arange(width) < torch.tensor([len(a) for a in part.ids])[:, None]
+        logs = torch.log_softmax(out.logits, -1).gather(-1, ids[:, before:, None])[..., 0]
+        return logs * counts, counts
