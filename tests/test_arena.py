@@ -7,9 +7,10 @@ import pytest
 
 from groupsigma.dial import GRPO
 from groupsigma.experiments import tournament
-from groupsigma.experiments.arena import FAMILIES, Curve, Drawn, World, run
+from groupsigma.experiments.arena import FAMILIES, Arena, Curve, run
 from groupsigma.experiments.rules import RULES
 from groupsigma.experiments.static import Pool, believed, contenders, measured, remembers
+from groupsigma.experiments.worlds import Drawn
 from groupsigma.sigma import gain
 
 TINY = replace(FAMILIES["noisy"], problems=200, batch=128, budget=1280)
@@ -17,7 +18,7 @@ TINY = replace(FAMILIES["noisy"], problems=200, batch=128, budget=1280)
 
 def test_an_update_moves_theta_by_gain_times_contrast_on_average():
     """E[Δθ] = size Σ push x, and its variance per coordinate is size² τ² Σ push² (1/k + 1/f)."""
-    world = World(TINY, 0)
+    world = Arena(TINY, 0)
     i, k, n = np.array([3, 7]), np.array([2, 5]), np.array([8, 8])
     push = gain(k, n, GRPO) * n
     drawn = Drawn(i, k.astype(float), (n - k).astype(float), push, push, 16)
@@ -33,7 +34,7 @@ def test_an_update_moves_theta_by_gain_times_contrast_on_average():
 
 
 def test_directions_are_unit_and_shared_as_said():
-    world = World(replace(TINY, shared=0.3, skills=2), 1)
+    world = Arena(replace(TINY, shared=0.3, skills=2), 1)
     same = world.skill[:, None] == world.skill[None, :]
     cosine = world.x @ world.x.T
     off = ~np.eye(len(cosine), dtype=bool)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from groupsigma.experiments.arena import Family, World, run
+from groupsigma.experiments.arena import Arena, Family, run
 from groupsigma.experiments.engine import Engine, Memory
 from groupsigma.experiments.published import (
     by_cumulative,
@@ -39,7 +39,7 @@ class Scripted:
 
     def __init__(self, answers, batch, draws=None):
         self.answers, self.at = answers, np.zeros(len(answers), dtype=int)
-        self.family = SimpleNamespace(problems=len(answers), batch=batch)
+        self.problems, self.batch = len(answers), batch
         self.rng = SimpleNamespace(permutation=np.arange, beta=lambda a, b: np.array(draws))
 
     def sample(self, problem, n):
@@ -253,7 +253,7 @@ class Shown:
 @pytest.mark.parametrize(("rule", "knob"), SETTINGS)
 def test_a_rule_pays_for_all_it_samples_and_sees_no_solve_rate(rule, knob):
     for weight in rule.weights:
-        world = World(TINY, 3)
+        world = Arena(TINY, 3)
         choose = rule.make(weight, **knob)
         for _ in range(3):
             shown = Shown(world, HIDDEN - {"p"} if rule.name.startswith("oracle") else HIDDEN)
@@ -270,7 +270,7 @@ def test_a_rule_pays_for_all_it_samples_and_sees_no_solve_rate(rule, knob):
 
 def test_the_check_of_looking_can_fail():
     with pytest.raises(AssertionError, match="looked at p"):
-        RULES["oracle plan"].make("grpo")(Shown(World(TINY, 3), HIDDEN))
+        RULES["oracle plan"].make("grpo")(Shown(Arena(TINY, 3), HIDDEN))
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

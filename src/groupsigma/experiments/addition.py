@@ -227,14 +227,16 @@ def load(folder: str | Path) -> tuple[Any, Any]:
 @one_thread()
 def solve_chances(model: Any, tokenizer: Any, rows: Sequence[Row]) -> Floats:
     """The exact solve rate of each row at temperature 1, p = π(answer, end | prompt), float64 [P]."""
-    found = []
-    for start in range(0, len(rows), _ROWS):
-        ids, answers = _encoded(tokenizer, rows[start : start + _ROWS])
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits[:, :-1].double()
-        lost = cross_entropy(logits.transpose(1, 2), answers[:, 1:], reduction="none")
-        found.append(torch.exp(-lost.sum(1)).numpy())
-    return np.concatenate(found)
+    parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+    with torch.no_grad():
+        return np.concatenate([log_chances(model, tokenizer, part).exp().numpy() for part in parts])
+
+
+def log_chances(model: Any, tokenizer: Any, rows: Sequence[Row]) -> Tensor:
+    """log p of each row, float64 [P], with its gradient."""
+    ids, answers = _encoded(tokenizer, rows)
+    logits = model(input_ids=ids).logits[:, :-1].double()
+    return -cross_entropy(logits.transpose(1, 2), answers[:, 1:], reduction="none").sum(1)
 
 
 def solve_rates(model: Any, tokenizer: Any, rows: Sequence[Row], tries: int, generator: torch.Generator) -> Ints:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol
 
 import numpy as np
 
 from groupsigma.checks import Floats, Ints
+from groupsigma.experiments.worlds import Chooser, Drawn
 from groupsigma.mixture import Mixture, mixture
 from groupsigma.readers.bigmath import read_bigmath
 
@@ -60,30 +60,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """What a step brought: problem, right and wrong answers that count, and what they push with.
-
-    plus, minus: k A₊ and −(n−k) A₋ of each group; equal wherever advantages sum to zero, and then the
-    group's gain times its size. answers: all that were sampled, counted or not.
-    """
-
-    problem: Ints
-    right: Floats
-    wrong: Floats
-    plus: Floats
-    minus: Floats
-    answers: int
-
-
-class Chooser(Protocol):
-    """A way to spend one step's answers."""
-
-    def __call__(self, world: World) -> Drawn:
-        """Sample, and say what counts."""
-
-
-class World:
+class Arena:
     """One draw of a family, and its policy."""
 
     def __init__(self, family: Family, seed: int) -> None:
@@ -93,6 +70,7 @@ class World:
         self.held_base, self.held_x, _ = self._problems(2000, skills)
         self.theta = np.zeros(family.width)
         self.step = 0
+        self.spread: Mixture | None = start_spread()
         known = []
         if family.skills > 1:
             known.append(np.eye(family.skills)[self.skill])
@@ -107,6 +85,16 @@ class World:
         rho, skill = self.family.shared, self.rng.integers(len(skills), size=n)
         x = np.sqrt(rho) * skills[skill] + np.sqrt(1 - rho) * _directions(n, self.family.width, self.rng)
         return np.log(p) - np.log1p(-p), x, skill
+
+    @property
+    def problems(self) -> int:
+        """How many there are to train on."""
+        return self.family.problems
+
+    @property
+    def batch(self) -> int:
+        """Answers a step."""
+        return self.family.batch
 
     @property
     def p(self) -> Floats:
@@ -172,7 +160,7 @@ class Curve:
 
 def run(family: Family, seed: int, chooser: Callable[[], Chooser], step_size: float) -> Curve:
     """Train until the budget is spent or 97 % are solved; steps are scaled by the batch, not by what counted."""
-    world, choose = World(family, seed), chooser()
+    world, choose = Arena(family, seed), chooser()
     answers, solved, spent = [0], [world.held_out], 0
     while spent < family.budget and solved[-1] < 0.97:
         drawn = choose(world)

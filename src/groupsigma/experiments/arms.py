@@ -13,8 +13,8 @@ from groupsigma.bands import INTERIOR, band_of
 from groupsigma.checks import Floats, Ints
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, Dial
 from groupsigma.experiments import addition
-from groupsigma.experiments.arena import Drawn
 from groupsigma.experiments.language import Language, Lengths
+from groupsigma.experiments.worlds import Drawn
 from groupsigma.law import expected_gain
 from groupsigma.sigma import gain
 from groupsigma.tracker import Tracker

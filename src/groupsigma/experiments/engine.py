@@ -16,7 +16,7 @@ import numpy as np
 from groupsigma.allocate import Values, allocate
 from groupsigma.checks import Floats, Ints
 from groupsigma.dial import DR_GRPO, GRPO
-from groupsigma.experiments.arena import Drawn, World
+from groupsigma.experiments.worlds import Drawn, World
 from groupsigma.sigma import gain
 
 #: Answers that `Memory.rate` looks back on, and the least that make a rate.
@@ -116,9 +116,9 @@ class Engine:
 
     def __call__(self, world: World) -> Drawn:
         """One step: its groups, with every answer that was sampled for them."""
-        memory = self.memory = self.memory or Memory(world.family.problems, **self.settings)
+        memory = self.memory = self.memory or Memory(world.problems, **self.settings)
         order = self.order(memory, world)
-        wanted, at, used = world.family.batch, 0, 0
+        wanted, at, used = world.batch, 0, 0
         i, k, n = (np.zeros(0, dtype=np.int64) for _ in range(3))
         while used < wanted and at < len(order):
             batch = order[at : at + max(1, round((wanted - used) / self.size))]

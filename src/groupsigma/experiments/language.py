@@ -14,14 +14,15 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from groupsigma.checkers import exact
 from groupsigma.checks import Floats, Ints
 from groupsigma.experiments import addition
 from groupsigma.experiments.addition import Row, one_thread
-from groupsigma.experiments.arena import Drawn
 from groupsigma.experiments.draw import Answers, draw
+from groupsigma.experiments.worlds import Drawn
 
 #: Sequences in one backward pass; small, so that its numbers stay in cache.
 _ROWS = 128
@@ -65,7 +66,7 @@ class Language:
         self.rng = np.random.default_rng([seed, 2607])
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate, weight_decay=0.0)
         self.step = self.answers = self.tokens = 0
-        self._drawn: list[tuple[Answers, Floats]] = []
+        self._drawn: list[tuple[Answers, NDArray[np.bool_]]] = []
         self._chances: Floats | None = None
 
     @property
@@ -93,12 +94,16 @@ class Language:
     def sample(self, problem: Ints, n: Ints) -> Ints:
         """Right ones of n more answers to each problem; they are kept until `learn`."""
         came = draw(self.model, [self.prompts[i] for i in problem], n, self.rng, most=self.most)
-        texts = self.tokenizer.batch_decode([list(ids) for ids in came.ids], skip_special_tokens=True)
-        right = np.array([bool(exact(text, self.rows[problem[i]])) for text, i in zip(texts, came.prompt, strict=True)])
+        right = self.judged(problem[came.prompt], came.ids)
         self.answers += int(came.count.sum())
         self.tokens += int(came.count @ np.array([len(ids) for ids in came.ids]))
-        self._drawn.append((Answers(problem[came.prompt], came.count, came.ids), right.astype(np.float64)))
+        self._drawn.append((Answers(problem[came.prompt], came.count, came.ids), right))
         return np.bincount(came.prompt, came.count * right, len(problem)).astype(np.int64)
+
+    def judged(self, problem: Ints, ids: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
+        """Whether each answer, as token ids, is right."""
+        texts = self.tokenizer.batch_decode([list(answer) for answer in ids], skip_special_tokens=True)
+        return np.array([bool(exact(text, self.rows[i])) for text, i in zip(texts, problem, strict=True)], dtype=bool)
 
     def learn(self, drawn: Drawn) -> float:
         """One update by what counts of the step's answers; returns the norm of its gradient before the cut."""
@@ -115,7 +120,7 @@ class Language:
         count = np.concatenate([a.count for a, _ in self._drawn])
         right = np.concatenate([r for _, r in self._drawn])
         ids = [ids for a, _ in self._drawn for ids in a.ids]
-        push = count * np.where(right > 0, plus[prompt], -minus[prompt])
+        push = count * np.where(right, plus[prompt], -minus[prompt])
         some = np.flatnonzero(push)
         return Weighted(prompt[some], [ids[i] for i in some], push[some])
 

@@ -15,8 +15,8 @@ from scipy.special import betaln
 
 from groupsigma.checks import Floats, Ints
 from groupsigma.dial import DR_GRPO
-from groupsigma.experiments.arena import Drawn, World
 from groupsigma.experiments.engine import Engine, Keep, Memory, More, Order, Tries, drawn_of, fill
+from groupsigma.experiments.worlds import Drawn, World
 from groupsigma.sigma import gain
 
 # ---- which problems -----------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class Pilot:
 
     def __call__(self, world: World) -> Drawn:
         """One step: the groups of the second draw; the pilot's answers are paid for as well."""
-        batch = world.rng.permutation(world.family.problems)[: world.family.batch // (2 * self.pilot)]
+        batch = world.rng.permutation(world.problems)[: world.batch // (2 * self.pilot)]
         seen = world.sample(batch, np.full(len(batch), self.pilot)) / self.pilot
         # The gradient norm of a right answer is (1 − p)|x|, and noise: the same for all here.
         n = gvm_tries(seen, np.ones(len(batch)), self.pilot * len(batch))

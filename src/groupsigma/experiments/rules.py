@@ -11,7 +11,6 @@ import numpy as np
 from groupsigma.belief import Beliefs, Drift
 from groupsigma.checks import Ints
 from groupsigma.dial import GRPO, Dial
-from groupsigma.experiments.arena import Drawn, World, start_spread
 from groupsigma.experiments.engine import Engine, drawn_of, most_variance
 from groupsigma.experiments.published import (
     Pilot,
@@ -27,6 +26,7 @@ from groupsigma.experiments.published import (
     trimmed,
     until,
 )
+from groupsigma.experiments.worlds import Drawn, World
 from groupsigma.plan import plan
 from groupsigma.stopping import stopping
 from groupsigma.value import Goal
@@ -74,7 +74,7 @@ class Planner:
             i, k, n = self._sequential(world, beliefs)
         else:
             made = plan(
-                beliefs, budget=world.family.batch, goal=self.goal.name, dial=self.goal.dial,
+                beliefs, budget=world.batch, goal=self.goal.name, dial=self.goal.dial,
                 saturation=self.goal.saturation, max_tries=self.most, breadth=self.breadth,
                 rng=world.rng if self.thompson else None,
             )  # fmt: skip
@@ -87,18 +87,16 @@ class Planner:
 
     def _believed(self, world: World) -> Beliefs:
         if self.oracle:
-            return Beliefs.known(np.arange(world.family.problems), world.p)
+            return Beliefs.known(np.arange(world.problems), world.p)
         if self.beliefs is not None:
             return self.beliefs.advance(world.step)
         columns = world.columns if self.columns else None
-        return Beliefs.about(np.arange(world.family.problems), columns=columns, spread=start_spread(), drift=self.drift)
+        return Beliefs.about(np.arange(world.problems), columns=columns, spread=world.spread, drift=self.drift)
 
     def _sequential(self, world: World, beliefs: Beliefs) -> tuple[Ints, Ints, Ints]:
         """Rounds of tries where the dynamic programme goes on, at the price that uses the batch."""
         look = beliefs.draw(world.rng) if self.thompson else beliefs
-        rule = stopping(
-            look, budget=world.family.batch, goal=self.goal, max_tries=self.most, round_size=self.round_size
-        )
+        rule = stopping(look, budget=world.batch, goal=self.goal, max_tries=self.most, round_size=self.round_size)
         return rule.follow(world.sample)
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from groupsigma.belief import Beliefs
 from groupsigma.checks import Floats, Ints
-from groupsigma.experiments.arena import Drawn, Family, start_spread
+from groupsigma.experiments.arena import start_spread
 from groupsigma.experiments.engine import Engine, Memory
 from groupsigma.experiments.rules import RULES, Planner
+from groupsigma.experiments.worlds import Drawn
 from groupsigma.stopping import stopping
 from groupsigma.value import Goal
 
@@ -29,9 +30,9 @@ class Pool:
     """Problems whose solve rates stand still; looks like a `World` to a rule."""
 
     def __init__(self, seed: int, past: int = PAST) -> None:
-        self.family = Family("static", 0.0, 0.0, problems=PROBLEMS, batch=ANSWERS)
+        self.problems, self.batch = PROBLEMS, ANSWERS
         self.rng = np.random.default_rng([seed, 4])
-        spread = start_spread()
+        self.spread = spread = start_spread()
         self.p = self.rng.choice(spread.p, PROBLEMS, p=spread.weight)
         self.columns, self.step, self.past = None, 1, past
         self.before = self.rng.binomial(past, self.p)
