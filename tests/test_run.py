@@ -76,3 +76,35 @@ def test_killed_and_taken_up_again(tmp_path, blow):
     CALLS.clear()
     run_jobs(lambda j: CALLS.append(j) or j[0], [(i,) for i in range(200)], path, workers=1)
     assert len(CALLS) in (200 - done, 201 - done) and path.read_text().count("\n") == 200
+
+
+def test_workers_die_with_a_parent_that_is_killed(tmp_path):
+    (tmp_path / "hold.py").write_text(
+        "import os, sys, time\nfrom pathlib import Path\nfrom groupsigma.experiments.run import run_jobs\n"
+        "def hold(job):\n    Path(sys.path[0], f'{os.getpid()}.pid').touch()\n    time.sleep(300)\n"
+        "if __name__ == '__main__':\n    run_jobs(hold, [(0,), (1,)], Path(sys.path[0], 'runs.jsonl'), workers=2)\n"
+    )
+    process = subprocess.Popen([sys.executable, str(tmp_path / "hold.py")], stderr=subprocess.DEVNULL)
+    pids = []
+    for _ in range(2000):
+        pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+        if len(pids) == 2:
+            break
+        time.sleep(0.01)
+    process.kill()
+    process.wait(timeout=20)
+    assert len(pids) == 2
+    for _ in range(1000):
+        if not any(_alive(pid) for pid in pids):
+            return
+        time.sleep(0.01)
+    pytest.fail("a worker outlived its parent")
+
+
+def _alive(pid):
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

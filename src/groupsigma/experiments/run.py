@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _computed(compute: Callable[[Job], Any], jobs: list[Job], workers: int) -> I
     threads = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(threads, "1"))
     try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with_parent) as pool:
             others = set(active_children())
             try:
                 with _deaf():
@@ -81,6 +81,18 @@ def _computed(compute: Callable[[Job], Any], jobs: list[Job], workers: int) -> I
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed ends at once: what it computes would be lost."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager
