@@ -32,8 +32,9 @@ ORDER = (
     "experiments.engine", "experiments.published", "experiments.rules",
     "experiments.tournament", "experiments.static", "experiments.allocation",
     "experiments.controlled", "experiments.dynamics", "experiments.objectives", "experiments.pictures",
-    "experiments.paper", "experiments.lm", "experiments.lm_full",
-    "screen", "plan_screen", "allocation_screen", "lm_screen", "output", "settings", "rewrite",
+    "experiments.paper", "experiments.lm", "experiments.lm_full", "experiments.lm_findings",
+    "experiments.lm_pictures", "experiments.lm_allocation",
+    "screen", "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "output", "settings", "rewrite",
     "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.show", "verbs.audit", "verbs.plan", "verbs.dials",
     "verbs.reproduce", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip

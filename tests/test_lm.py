@@ -25,7 +25,7 @@ def found(tmp_path_factory):
     before = lm.QUICK
     lm.QUICK = lm.Scale(START, steps=3, prompts=8, G=4, learning_rate=1e-3, compared=3)
     try:
-        yield folder, lm.lm(folder, quick=True)
+        yield folder, lm.lm(folder)
     finally:
         lm.QUICK = before
 
@@ -68,7 +68,7 @@ def test_a_verdict_fails_where_the_number_is_off(found):
 def test_finished_parts_are_taken_up(found, monkeypatch):
     folder, told = found
     monkeypatch.setattr(lm, "_part", lambda *_: pytest.fail("computed again"))
-    assert lm.lm(folder, quick=True) == json.loads(json.dumps(told))
+    assert lm.lm(folder) == json.loads(json.dumps(told))
 
 
 def test_the_screen_says_what_is_not_shown(found, capsys):

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from groupsigma.experiments.allocation import OURS, dynamic_rows, static_rows, verdicts
 from groupsigma.experiments.static import ANSWERS, MOST, PROBLEMS
-from groupsigma.screen import many, table_of
+from groupsigma.screen import many, table_of, verdict_table
 
 
 def allocation_screen(found: dict[str, Any]) -> list[RenderableType]:
@@ -20,7 +20,7 @@ def allocation_screen(found: dict[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = [Text("who gets how many tries", style="bold")]
     if found["quick"]:
         parts.append(Text("a quick look: few rules and draws, a third of the answers; its verdicts are no verdicts"))
-    parts += [Text(), _verdicts(found), Text(), Text(_STATIC), Text()]
+    parts += [Text(), verdict_table(verdicts(found), ("reached", "not reached")), Text(), Text(_STATIC), Text()]
     for table in found["static"]:
         parts += [_static(table), Text()]
     parts += [Text(_DYNAMIC), Text()]
@@ -42,17 +42,6 @@ _DYNAMIC = (
     "draws never got there and count as twice the budget. saving: of what the oracle saves over GRPO G=8. solved: "
     "mean solve rate over the budget."
 )
-
-
-def _verdicts(found: dict[str, Any]) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for style in ("bold", ""):
-        grid.add_column(no_wrap=True, style=style)
-    grid.add_column(no_wrap=True)
-    grid.add_column()
-    for what, number, wanted, reached in verdicts(found):
-        grid.add_row("reached" if reached else "not reached", f"{number:.3g}", wanted, what)
-    return grid
 
 
 def _static(table: dict[str, Any]) -> Table:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from groupsigma.experiments.lm import verdicts
 from groupsigma.presets import spoken
-from groupsigma.screen import table_of
+from groupsigma.screen import table_of, verdict_table
 
 
 def lm_screen(found: dict[str, Any]) -> list[RenderableType]:
@@ -22,16 +22,7 @@ def lm_screen(found: dict[str, Any]) -> list[RenderableType]:
         "that accuracy rises is shown, which method is best is not"
     )
     parts: list[RenderableType] = [Text("the three methods on a language model", style="bold"), Text(told), Text()]
-    return [*parts, _verdicts(found), Text(), _methods(found)]
-
-
-def _verdicts(found: dict[str, Any]) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for style in ("bold", "", "", ""):
-        grid.add_column(no_wrap=True, style=style)
-    for what, number, wanted, good in verdicts(found):
-        grid.add_row("holds" if good else "fails", f"{number:.2g}", wanted, what)
-    return grid
+    return [*parts, verdict_table(verdicts(found)), Text(), _methods(found)]
 
 
 def _methods(found: dict[str, Any]) -> Table:

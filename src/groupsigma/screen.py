@@ -220,3 +220,16 @@ def table_of(first: str, *rest: str) -> Table:
         text = name == "formula"
         table.add_column(name, justify="left" if text else "right", no_wrap=not text)
     return table
+
+
+def verdict_table(
+    verdicts: Sequence[tuple[str, float, str, bool]], said: tuple[str, str] = ("holds", "fails")
+) -> Table:
+    """One line a verdict: whether it is so, the number, what is wanted, what it is about."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for style in ("bold", "", ""):
+        grid.add_column(no_wrap=True, style=style)
+    grid.add_column()
+    for what, number, wanted, good in verdicts:
+        grid.add_row(said[not good], f"{number:.3g}", wanted, what)
+    return grid

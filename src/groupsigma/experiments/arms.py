@@ -68,7 +68,7 @@ class Passes:
         i, k = (np.zeros(0, dtype=np.int64) for _ in range(2))
         missing = world.batch // self.G
         while missing:
-            some = self._next(missing, world)
+            some = self._next(missing, i, world)
             right = world.sample(some, np.full(len(some), self.G))
             i, k = np.append(i, some), np.append(k, right)
             mixed = int(((right > 0) & (right < self.G)).sum())
@@ -76,42 +76,57 @@ class Passes:
         push = gain(k, np.full(len(k), self.G), self.dial) * self.G
         return Drawn(i, k.astype(np.float64), (self.G - k).astype(np.float64), push, push, self.G * len(i))
 
-    def _next(self, n: int, world: Language) -> Ints:
-        if len(self._ahead) < n:
-            self._ahead = np.append(self._ahead, world.rng.permutation(world.problems))
+    def _next(self, n: int, drawn: Ints, world: Language) -> Ints:
+        """The next n problems; where a pass ends within a step, those of the step come last in the new one."""
+        while len(self._ahead) < n:
+            new = world.rng.permutation(world.problems)
+            again = np.isin(new, np.append(drawn, self._ahead))
+            self._ahead = np.concatenate([self._ahead, new[~again], new[again]])
         some, self._ahead = self._ahead[:n], self._ahead[n:]
         return some
 
 
-def run_arm(start: Path, setting: addition.Setting, arm: Arm, told: Callable[[int, float], None] | None = None) -> Any:
-    """What came of an arm, as plain data: `looks` at the solve rates, and `steps`.
+def run_arm(start: Path, setting: addition.Setting, arm: Arm) -> dict[str, Any]:
+    """What came of an arm, as plain data: `trained`'s looks and steps, and `mass`.
 
-    Looks have the answers sampled and updates made until then, and mean exact solve rates: of held-out problems, of
-    the problems trained on, and of the quarters of both by their solve rate at the start, hardest first.
-    Steps have the share of silent groups: seen, expected from the exact solve rates of their prompts at that moment,
-    and foreseen by a `Tracker` that has only seen the run's own answers; groups drawn; and over the whole run
-    `mass`, where the update went by band of exact solve rate: measured σ-gains, and their expectation.
+    Steps have the groups drawn and how many were silent: seen, expected from the exact solve rates of their prompts
+    at that moment, and (a share) foreseen by a `Tracker` that has only seen the run's own answers. mass: where the
+    update of the whole run went by band of exact solve rate: measured gains, and their expectation.
     """
     way = WAYS[arm.way]
     rows, held_out = addition.data(setting)
     world = Language(
         start, rows, held_out, batch=arm.batch, learning_rate=arm.learning_rate, seed=arm.seed, lengths=way.lengths
     )
-    choose, tracker, watch = Passes(way.dial, arm.G), Tracker(), _Watch(world)
+    tracker, mass = Tracker(), np.zeros((2, len(INTERIOR)))
+
+    def note(drawn: Drawn) -> dict[str, Any]:
+        told, came, due = _step(world, drawn, arm.G, way.dial, tracker)
+        mass[:] += [came, due]
+        return told
+
+    found = trained(world, Passes(way.dial, arm.G), arm.budget, note)
+    return {**found, "mass": [[round(x, 3) for x in row] for row in mass.tolist()]}
+
+
+def trained(
+    world: Language, choose: Callable[[Language], Drawn], budget: int, note: Callable[[Drawn], dict[str, Any]]
+) -> dict[str, Any]:
+    """Train until the budget of answers is sampled; what was seen on the way.
+
+    Looks have the answers and tokens sampled and the updates made until then, and mean exact solve rates: of held-out
+    problems, of those trained on, and of the quarters of both by their solve rate at the start, hardest first.
+    Steps are columns of what `note` says before each update, and the gradient's norm.
+    """
+    watch = _Watch(world)
     looks, steps = [watch.look()], []
-    mass = np.zeros((2, len(INTERIOR)))
-    while world.answers < arm.budget:
+    while world.answers < budget:
         drawn = choose(world)
-        told_step, came, due = _step(world, drawn, arm.G, way.dial, tracker)
-        steps.append(told_step)
-        mass += [came, due]
-        told_step["norm"] = round(world.learn(drawn), 4)
-        if world.answers >= arm.budget * len(looks) / LOOKS:
+        steps.append(note(drawn))
+        steps[-1]["norm"] = round(world.learn(drawn), 4)
+        if world.answers >= budget * len(looks) / LOOKS:
             looks.append(watch.look())
-            if told:
-                told(world.answers, looks[-1]["held_out"])
-    columns = {name: [step[name] for step in steps] for name in steps[0]}
-    return {"looks": looks, "steps": columns, "mass": [[round(x, 3) for x in row] for row in mass.tolist()]}
+    return {"looks": looks, "steps": {name: [step[name] for step in steps] for name in steps[0]}}
 
 
 class _Watch:

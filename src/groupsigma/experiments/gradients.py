@@ -26,6 +26,9 @@ from groupsigma.identity import identity
 from groupsigma.presets import name_of
 from groupsigma.sigma import is_silent
 
+#: Largest relative error at which Theorem 1 holds, by precision.
+EXACT = {"float64": 1e-10, "float32": 1e-4}
+
 
 @dataclass(frozen=True, eq=False)
 class Group:

@@ -7,6 +7,7 @@ at 1, the loss −Σ A log π(y|x) over the step's answers.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from groupsigma.experiments import addition
 from groupsigma.experiments.addition import Row, one_thread
 from groupsigma.experiments.draw import Answers, draw
 from groupsigma.experiments.worlds import Drawn
+from groupsigma.mixture import Mixture
 
 #: Sequences in one backward pass; small, so that its numbers stay in cache.
 _ROWS = 128
@@ -45,7 +47,8 @@ class Language:
 
     Attributes:
         model, tokenizer: the policy. rows: the problems. batch: answers a step.
-        rng: all that is random. step, answers, tokens: so far. right: did this answer of this step's win, by its index.
+        rng: all that is random. step, answers, tokens: so far; sampling: seconds that took.
+        columns, spread: what is known of the problems before the first answer, if anything.
     """
 
     def __init__(
@@ -58,6 +61,9 @@ class Language:
         learning_rate: float,
         seed: int,
         lengths: Lengths = "sum",
+        columns: Floats | None = None,
+        spread: Mixture | None = None,
+        stale: int = 0,
     ) -> None:
         self.model, self.tokenizer = addition.load(start)
         self.rows, self.held_rows, self.batch, self.lengths = rows, held_out, batch, lengths
@@ -66,8 +72,10 @@ class Language:
         self.rng = np.random.default_rng([seed, 2607])
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate, weight_decay=0.0)
         self.step = self.answers = self.tokens = 0
+        self.sampling = 0.0
         self._drawn: list[tuple[Answers, NDArray[np.bool_]]] = []
-        self._chances: Floats | None = None
+        self.columns, self.spread, self.stale = columns, spread, stale
+        self._chances, self._looked, self._asked = np.zeros(0), -1, 0
 
     @property
     def problems(self) -> int:
@@ -76,9 +84,9 @@ class Language:
 
     @property
     def p(self) -> Floats:
-        """Today's solve rates, exact; a chooser that is no oracle must not look."""
-        if self._chances is None:
-            self._chances = self.chances(self.rows)
+        """Today's solve rates, exact, or those of `stale` answers ago; a chooser that is no oracle must not look."""
+        if self._looked < 0 or (self.step > self._looked and self.answers - self._asked >= self.stale):
+            self._chances, self._looked, self._asked = self.chances(self.rows), self.step, self.answers
         return self._chances
 
     @property
@@ -93,33 +101,40 @@ class Language:
     @one_thread()
     def sample(self, problem: Ints, n: Ints) -> Ints:
         """Right ones of n more answers to each problem; they are kept until `learn`."""
+        began = time.perf_counter()
         came = draw(self.model, [self.prompts[i] for i in problem], n, self.rng, most=self.most)
         right = self.judged(problem[came.prompt], came.ids)
         self.answers += int(came.count.sum())
         self.tokens += int(came.count @ np.array([len(ids) for ids in came.ids]))
         self._drawn.append((Answers(problem[came.prompt], came.count, came.ids), right))
+        self.sampling += time.perf_counter() - began
         return np.bincount(came.prompt, came.count * right, len(problem)).astype(np.int64)
 
     def judged(self, problem: Ints, ids: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
         """Whether each answer, as token ids, is right."""
-        texts = self.tokenizer.batch_decode([list(answer) for answer in ids], skip_special_tokens=True)
+        # Decoding no answer gives one, an empty one.
+        texts = self.tokenizer.batch_decode([list(answer) for answer in ids], skip_special_tokens=True) if ids else []
         return np.array([bool(exact(text, self.rows[i])) for text, i in zip(texts, problem, strict=True)], dtype=bool)
 
     def learn(self, drawn: Drawn) -> float:
         """One update by what counts of the step's answers; returns the norm of its gradient before the cut."""
         norm = self.update(self.weighted(drawn))
-        self._drawn, self._chances, self.step = [], None, self.step + 1
+        self._drawn, self.step = [], self.step + 1
         return norm
 
     def weighted(self, drawn: Drawn) -> Weighted:
-        """The step's different answers, each with what it pushes with."""
-        plus, minus = np.zeros(self.problems), np.zeros(self.problems)
-        plus[drawn.problem] = drawn.plus / np.maximum(drawn.right, 1)
-        minus[drawn.problem] = drawn.minus / np.maximum(drawn.wrong, 1)
+        """The step's different answers, each with what it pushes with.
+
+        A problem's right answers share its `plus` alike, its wrong ones its `minus`, whatever calls they came from.
+        """
         prompt = np.concatenate([a.prompt for a, _ in self._drawn])
         count = np.concatenate([a.count for a, _ in self._drawn])
         right = np.concatenate([r for _, r in self._drawn])
         ids = [ids for a, _ in self._drawn for ids in a.ids]
+        # A problem may have several groups, where one pass through the data ends and the next begins: they add up.
+        won, lost = (np.maximum(np.bincount(prompt, count * x, self.problems), 1) for x in (right, ~right))
+        plus = np.bincount(drawn.problem, drawn.plus, self.problems) / won
+        minus = np.bincount(drawn.problem, drawn.minus, self.problems) / lost
         push = count * np.where(right, plus[prompt], -minus[prompt])
         some = np.flatnonzero(push)
         return Weighted(prompt[some], [ids[i] for i in some], push[some])
@@ -127,7 +142,9 @@ class Language:
     @one_thread()
     def update(self, told: Weighted) -> float:
         """−∇ of −(1/N) Σ push · log π, N answers a step, a token's share 1/most, or 1/|y|; then Adam's step."""
-        self.optimizer.zero_grad()
+        for parameter in self.model.parameters():
+            # 0 and not none: after a step of silent groups alone Adam goes on by its momentum, as it does in a trainer.
+            parameter.grad = torch.zeros_like(parameter)
         for part in self._parts(told):
             logs, counts = self.log_likelihoods(part)
             each = logs.sum(1) / (counts.sum(1) if self.lengths == "mean" else self.most)

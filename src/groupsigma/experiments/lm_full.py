@@ -1,7 +1,7 @@
 """`reproduce lm`, the test the paper left open: every method from one taught start, many seeds, each tuned alike.
 
-Stages, each of resumable jobs in one file: the start; Theorem 1 on its gradients; every method on the same grid of
-learning rates; each at its best on other seeds; GRPO at other G.
+Stages of resumable jobs: the start, Theorem 1 on its gradients, how large Δs is; every method on the same grid of
+learning rates; each at its best on other seeds; GRPO at other G; where the identity stops.
 """
 
 from __future__ import annotations
@@ -13,17 +13,115 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from groupsigma.checks import Floats
+from groupsigma.dial import DR_GRPO, GRPO, LOGIT, MAXRL, Dial
 from groupsigma.experiments import addition
-from groupsigma.experiments.arms import WAYS, Arm, run_arm
+from groupsigma.experiments.arms import WAYS, Arm, Passes, run_arm
+from groupsigma.experiments.gradients import Group, groups, theorem
+from groupsigma.experiments.language import Language
+from groupsigma.experiments.norms import norms
 from groupsigma.experiments.run import Job, run_jobs
+from groupsigma.sigma import is_silent
 
+SCHEMA = "groupsigma.lm-full/1"
 #: Answers an arm samples, answers a step, G.
 BUDGET, BATCH, G = 204_800, 1024, 8
 #: The same grid of learning rates for all, and the seeds they are chosen on and scored on.
 RATES, TUNING, SCORING = (5e-5, 1e-4, 2e-4, 4e-4), (100, 101), (0, 1, 2, 3, 4)
 #: Group sizes at which silence is foretold, with GRPO at its best rate; G = 8 is among the scored.
 SIZES = (4, 16, 32)
+#: Groups on which Theorem 1 is checked; updates after which norms are taken, prompts they are taken on.
+COMPARED, UPDATES, MEASURED = 32, (0, 100, 200), 1024
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+#: On graded rewards the exponent of σ alone: there a tilt is another rule than dividing by the mean.
+_DIALS: dict[str, tuple[Dial, ...]] = {
+    "0/1": (GRPO, DR_GRPO, MAXRL, LOGIT),
+    "graded": (GRPO, DR_GRPO, Dial(power=0.5), LOGIT),
+}
+
+
+def lm_full(folder: Path, setting: addition.Setting = addition.FULL, *, workers: int | None = None) -> dict[str, Any]:
+    """All that was computed, as plain data; what is finished is taken up.
+
+    Args: folder: a part of it, "full", holds the taught model, parts.jsonl and arms.jsonl.
+    """
+    folder = folder / "full"
+    # Alone and first: it teaches the model that all others start from.
+    done = run_jobs(partial(part, setting, folder), [("start",)], folder / "parts.jsonl", workers=1)
+    parts: list[Job] = [*(("theorem", kind) for kind in _DIALS)]
+    parts += [("norms", n, seed) for n in UPDATES for seed in (SCORING[:2] if n else SCORING[:1])]
+    done |= run_jobs(partial(part, setting, folder), parts, folder / "parts.jsonl", workers=workers, label="gradients")
+    best, grid = tuned(setting, folder, workers)
+    return {
+        "schema": SCHEMA,
+        "setting": asdict(setting),
+        "start": done["start",],
+        "theorem": {kind: done["theorem", kind] for kind in _DIALS},
+        "norms": [{"updates": job[1], "seed": job[2], **done[job]} for job in parts if job[0] == "norms"],
+        "rates": best,
+        "grid": _listed(grid),
+        "arms": _listed(scored(setting, folder, best, workers)),
+    }
+
+
+def _listed(came: Mapping[Arm, Any]) -> list[dict[str, Any]]:
+    return [{**asdict(arm), **found} for arm, found in came.items()]
+
+
+def part(setting: addition.Setting, folder: Path, job: Job) -> Any:
+    """What is computed on one model: job = ("start",), ("theorem", kind of rewards) or ("norms", updates, seed)."""
+    start = addition.taught(setting, folder)
+    rows, held_out = addition.data(setting)
+    if job[0] == "theorem":
+        return _theorem(start, rows, job[1])
+    rate = 2e-4
+    world = Language(start, rows, held_out, batch=BATCH, learning_rate=rate, seed=1000 + (job[2] if job[1:] else 0))
+    if job[0] == "norms":
+        choose = Passes(GRPO, G)
+        for _ in range(job[1]):
+            world.learn(choose(world))
+        problem = np.sort(np.random.default_rng(0).permutation(len(rows))[:MEASURED])
+        return norms(world, problem, world.rng)
+    p = world.chances(rows)
+    counts, _ = np.histogram(p, np.linspace(0, 1, 11))
+    return {
+        "parameters": sum(q.numel() for q in world.model.parameters()),
+        "solved": float(p.mean()),
+        "held_out": world.held_out,
+        "histogram": (counts / len(p)).tolist(),
+        "silent": {str(n): float((p**n + (1 - p) ** n).mean()) for n in (4, 8, 16, 32)},
+    }
+
+
+def _theorem(start: Path, rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Theorem 1 on real groups, over all parameters, by precision; graded: the share of an answer's letters."""
+    model, tokenizer = addition.load(start)
+    # More than are compared: graded rewards are silent where all answers share as many letters.
+    chosen = groups(model, tokenizer, rows[:256], G, torch.Generator().manual_seed(1))
+    if kind == "graded":
+        answers = {row["prompt"]: row["answer"] for row in rows[:256]}
+        chosen = [_graded(tokenizer, group, answers[group.prompt]) for group in chosen]
+    chosen = [group for group in chosen if not is_silent(group.rewards)][:COMPARED]
+    return {
+        name: [found.to_dict() for group in chosen for found in theorem(model, group, _DIALS[kind], dtype=dtype)]
+        for name, dtype in _DTYPES.items()
+    }
+
+
+def _graded(tokenizer: Any, group: Group, right: str) -> Group:
+    texts = tokenizer.batch_decode(group.answers, skip_special_tokens=True)
+    return Group(group.prompt, group.prompt_ids, group.answers, np.array([alike(text, right) for text in texts]))
+
+
+def alike(text: str, right: str) -> float:
+    """Share of letters that agree, place by place; what is missing or too much agrees with nothing.
+
+    >>> alike("129", "123"), alike("1234", "123")
+    (0.6666666666666666, 0.75)
+    """
+    return sum(a == b for a, b in zip(text, right, strict=False)) / max(len(text), len(right), 1)
 
 
 def compute(setting: addition.Setting, folder: Path, job: Job) -> Any:
@@ -53,8 +151,13 @@ def tuned(setting: addition.Setting, folder: Path, workers: int | None) -> tuple
 
 def reached(found: Mapping[str, Any], what: str = "held_out") -> float:
     """Accuracy over the last quarter of the looks: one look is noisy."""
+    return float(last(found, what).mean())
+
+
+def last(found: Mapping[str, Any], what: str) -> Floats:
+    """The last quarter of the looks, averaged; quarters of the problems stay apart."""
     looks = found["looks"]
-    return float(np.mean([look[what] for look in looks[-len(looks) // 4 :]]))
+    return np.mean([look[what] for look in looks[-(len(looks) // 4) :]], axis=0)
 
 
 def scored(setting: addition.Setting, folder: Path, best: Mapping[str, float], workers: int | None) -> dict[Arm, Any]:

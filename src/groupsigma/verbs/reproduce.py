@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,12 +75,12 @@ def reproduce(
 
 def _experiment(name: str, quick: bool, folder: Path, figures: Path | None, as_json: bool, check: bool) -> None:
     """The experiment of that name: computed or taken up, then shown."""
-    if figures is not None and name != "allocation":
-        raise ArgumentError("--figures", "an experiment that has figures", name, hint="--json has its numbers")
-    run, verdicts, screen = _parts(name)
+    run, verdicts, screen, charts = _parts(name, quick)
+    if figures is not None and charts is None:
+        raise ArgumentError("--figures", "an experiment that has figures", f"{name} --quick", hint="--json has numbers")
     typer.echo(f"runs are kept in {folder}; finished ones are taken up, not run again", err=True)
     try:
-        found = run(folder, quick=quick)
+        found = run(folder)
     except KeyboardInterrupt:
         typer.echo(f"\nfinished runs are kept in {folder}; the same command goes on", err=True)
         raise typer.Exit(130) from None
@@ -92,26 +93,31 @@ def _experiment(name: str, quick: bool, folder: Path, figures: Path | None, as_j
 
         print_screen(screen(found))
     if figures is not None:
-        from groupsigma.experiments.pictures import allocation as chart
-
-        _save(chart(found), figures)
+        _save(charts(found), figures)
     if check:
         fail_if([f"{what} = {number:.4g}, wanted {least}" for what, number, least, good in judged if not good])
 
 
-def _parts(name: str) -> tuple[Any, Any, Any]:
-    """What runs an experiment, what judges it, and what shows it."""
+def _parts(name: str, quick: bool) -> tuple[Any, Any, Any, Any]:
+    """What runs an experiment, what judges it, what shows it, and what draws it, if anything does."""
     if name == "allocation":
         from groupsigma.allocation_screen import allocation_screen
         from groupsigma.experiments import allocation
+        from groupsigma.experiments.pictures import allocation as chart
 
-        return allocation.allocation, allocation.verdicts, allocation_screen
+        return partial(allocation.allocation, quick=quick), allocation.verdicts, allocation_screen, chart
     try:
-        from groupsigma.experiments import lm
-        from groupsigma.lm_screen import lm_screen
+        if quick:
+            from groupsigma.experiments import lm
+            from groupsigma.lm_screen import lm_screen
+
+            return lm.lm, lm.verdicts, lm_screen, None
+        from groupsigma.experiments import lm_findings, lm_full
+        from groupsigma.experiments.lm_pictures import lm_figures
+        from groupsigma.lm_full_screen import lm_full_screen
     except ImportError as error:
         raise ArgumentError("reproduce lm", "torch", str(error), hint="pip install 'groupsigma[train]'") from None
-    return lm.lm, lm.verdicts, lm_screen
+    return lm_full.lm_full, lm_findings.verdicts, lm_full_screen, lm_figures
 
 
 def _draw(parts: set[str], folder: Path) -> None:

@@ -1,0 +1,125 @@
+"""`reproduce lm-allocation`: ways to spend answers compete on a language model, tuned alike, beside an oracle.
+
+Two starts: the taught model's own problems, whose solve rates are spread flat, and a pool chosen so that they follow
+Big-Math's, which is what users have. The rules are those of the simulated contest; the world is a `Language`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groupsigma.checks import Floats
+from groupsigma.dial import DAPO, DR_GRPO, GRPO
+from groupsigma.experiments import addition
+from groupsigma.experiments.addition import Row
+from groupsigma.experiments.arena import start_spread
+from groupsigma.experiments.arms import Passes, trained
+from groupsigma.experiments.engine import Engine, most_variance
+from groupsigma.experiments.language import Language
+from groupsigma.experiments.rules import Planner
+from groupsigma.experiments.worlds import Drawn
+
+#: Problems that a pool is chosen from.
+_CANDIDATES = 40_000
+
+#: Rule by name; each takes its knob.
+RULES: dict[str, Callable[..., Callable[[Any], Drawn]]] = {
+    "grpo": lambda: Passes(GRPO, 8),
+    "dr-grpo": lambda: Passes(DR_GRPO, 8),
+    "dapo": lambda: Passes(DAPO, 8),
+    "top-k": lambda size=16: Engine("grpo", dict(prior=0.5, per_step=0.9), most_variance, size),
+    "plan": lambda weight="grpo", saturation=4.0: Planner(weight, saturation=saturation),
+    "plan, columns": lambda weight="grpo", saturation=4.0: Planner(weight, saturation=saturation, columns=True),
+    "oracle": lambda weight="grpo", saturation=4.0: Planner(weight, saturation=saturation, oracle=True),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: start "flat" or "bigmath", rule and its knobs (JSON), answers a step, rate, budget of answers, seed."""
+
+    start: str
+    rule: str
+    knobs: str
+    batch: int
+    learning_rate: float
+    budget: int
+    seed: int
+
+
+def run_cell(setting: addition.Setting, folder: Path, cell: Cell) -> dict[str, Any]:
+    """`trained`'s record of a run, and the seconds that choosing took beside sampling."""
+    rows, held_out = pool(setting, folder, cell.start)
+    world = Language(
+        addition.taught(setting, folder), rows, held_out, batch=cell.batch, learning_rate=cell.learning_rate,
+        seed=cell.seed, columns=columns(rows), spread=start_spread() if cell.start == "bigmath" else None, stale=1024,
+    )  # fmt: skip
+    rule = RULES[cell.rule](**json.loads(cell.knobs))
+    spent = [0.0]
+
+    def choose(here: Language) -> Drawn:
+        began, slept = time.perf_counter(), here.sampling
+        drawn = rule(here)
+        spent[0] += time.perf_counter() - began - (here.sampling - slept)
+        return drawn
+
+    def note(drawn: Drawn) -> dict[str, Any]:
+        silent = (drawn.right == 0) | (drawn.wrong == 0)
+        return {"groups": len(silent), "silent": int(silent.sum()), "answers": drawn.answers}
+
+    return {**trained(world, choose, cell.budget, note), "choosing": round(spent[0], 2)}
+
+
+@cache
+def pool(setting: addition.Setting, folder: Path, start: str) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Problems to train on and held-out ones: the setting's own, or chosen to follow Big-Math's solve rates."""
+    rows, held_out = addition.data(setting)
+    if start == "flat":
+        return rows, held_out
+    rng = np.random.default_rng([setting.seed, 2])
+    found = addition.problems(_CANDIDATES, rng, digits=setting.digits)
+    model, tokenizer = addition.load(addition.taught(setting, folder))
+    p = addition.solve_chances(model, tokenizer, found)
+    spread = start_spread()
+    wanted = rng.choice(spread.p, len(rows) + len(held_out), p=spread.weight)
+    # Shuffled: those served last got what was left.
+    chosen = [found[i] for i in rng.permutation(nearest(_odds(p), _odds(wanted)))]
+    return chosen[: len(rows)], chosen[len(rows) :]
+
+
+def nearest(have: Floats, wanted: Floats) -> list[int]:
+    """Of each wanted number in turn, the index of the nearest one still to be had."""
+    order = np.argsort(have, kind="stable").tolist()
+    values = have[order].tolist()
+    found = []
+    for x in wanted.tolist():
+        at = bisect_left(values, x)
+        if at == len(values) or (at and x - values[at - 1] <= values[at] - x):
+            at -= 1
+        found.append(order.pop(at))
+        values.pop(at)
+    return found
+
+
+def columns(rows: Sequence[Row]) -> Floats:
+    """What anyone can see of a problem: lengths of the numbers in it and of its answer, standardised, [P, 3]."""
+    seen = []
+    for row in rows:
+        first, second = (len(part) for part in row["prompt"].rstrip("=").split("+"))
+        seen.append([max(first, second), min(first, second), len(row["answer"])])
+    x = np.array(seen, dtype=np.float64)
+    return np.asarray((x - x.mean(0)) / np.maximum(x.std(0), 1e-9))
+
+
+def _odds(p: Floats) -> Floats:
+    q = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(q) - np.log1p(-q))

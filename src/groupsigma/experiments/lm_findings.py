@@ -1,0 +1,229 @@
+"""What the runs on a language model say: tables with intervals over seeds, from `lm_full`'s plain data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from groupsigma.bands import INTERIOR
+from groupsigma.checks import Floats
+from groupsigma.experiments.gradients import EXACT
+from groupsigma.experiments.lm_full import last
+
+Run = Mapping[str, Any]
+
+
+def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean and its t interval over seeds.
+
+    >>> interval([1.0, 2.0, 3.0])[0]
+    2.0
+    """
+    x = np.asarray(values, dtype=np.float64)
+    half = stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return float(x.mean()), float(x.mean() - half), float(x.mean() + half)
+
+
+def difference(mine: ArrayLike, theirs: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of mine − theirs and Welch's interval: arms of one seed part ways at the first update."""
+    a, b = np.asarray(mine, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    found = stats.ttest_ind(a, b, equal_var=False).confidence_interval(level)
+    return float(a.mean() - b.mean()), float(found.low), float(found.high)
+
+
+def answers_to(run: Run, target: float, by: str = "answers") -> float:
+    """Answers (or tokens, updates) until held-out accuracy is `target` for good: below it never again; inf if never."""
+    level = np.array([look["held_out"] for look in run["looks"]])
+    spent = np.array([look[by] for look in run["looks"]], dtype=np.float64)
+    below = np.flatnonzero(level < target)
+    if not len(below):
+        return 0.0
+    i = int(below[-1])
+    if i == len(level) - 1:
+        return float("inf")
+    return float(np.interp(target, level[i : i + 2], spent[i : i + 2]))
+
+
+def verdicts(found: Run) -> list[tuple[str, float, str, bool]]:
+    """(what, the number, what is wanted, whether it is so): what the theory says must come out."""
+    out = []
+    for kind, by_precision in found["theorem"].items():
+        for name, most in EXACT.items():
+            worst = max(row["error"] for row in by_precision[name])
+            what = f"Theorem 1 on {name} gradients, {kind} rewards, largest relative error"
+            out.append((what, worst, f"≤ {most:g}", worst <= most))
+    for row in silence(found):
+        what = f"G = {row['G']}: silent groups seen, in sd of what was expected"
+        out.append((what, row["off"], "-4 to 4", abs(row["off"]) <= 4))
+    off = draws(found)["off"]
+    out.append(("DAPO: silent groups drawn, in sd of what was expected", off, "-4 to 4", abs(off) <= 4))
+    worst = max(abs(came - due) for way in mass(found).values() for came, due in way.values())
+    out.append(("share of gains in any band, largest distance from its expectation", worst, "≤ 0.01", worst <= 0.01))
+    return out
+
+
+def of(found: Run, way: str, G: int = 8) -> list[Run]:
+    """The scored runs of a way."""
+    return [arm for arm in found["arms"] if arm["way"] == way and arm["G"] == G]
+
+
+def methods(found: Run) -> list[dict[str, Any]]:
+    """Of each way: its rate, final accuracy and solve rate of the hardest quarter, and both against GRPO's."""
+    base = of(found, "grpo")
+    out = []
+    for way, rate in found["rates"].items():
+        runs = of(found, way)
+        final, hard = _ends(runs)
+        told = {
+            "way": way,
+            "rate": rate,
+            "seeds": len(runs),
+            "updates": float(np.mean([run["looks"][-1]["updates"] for run in runs])),
+            "held_out": interval(final),
+            "hardest": interval(hard),
+        }
+        if way != "grpo":
+            theirs = _ends(base)
+            told |= {"held_out less": difference(final, theirs[0]), "hardest less": difference(hard, theirs[1])}
+        out.append(told)
+    return out
+
+
+def _ends(runs: Sequence[Run]) -> tuple[list[float], list[float]]:
+    return [float(last(run, "held_out")) for run in runs], [float(last(run, "held_out quarters")[0]) for run in runs]
+
+
+def grid(found: Run) -> dict[str, dict[float, tuple[float, float]]]:
+    """Final accuracy of each way at each learning rate: mean over the tuning seeds, and their range."""
+    out: dict[str, dict[float, tuple[float, float]]] = {}
+    for way in found["rates"]:
+        rates = sorted({arm["learning_rate"] for arm in found["grid"] if arm["way"] == way})
+        for rate in rates:
+            ends = [
+                float(last(arm, "held_out"))
+                for arm in found["grid"]
+                if arm["way"] == way and arm["learning_rate"] == rate
+            ]
+            out.setdefault(way, {})[rate] = float(np.mean(ends)), float(np.ptp(ends))
+    return out
+
+
+def silence(found: Run) -> list[dict[str, Any]]:
+    """By G: silent share of GRPO's groups, measured and expected from exact solve rates, and how far apart.
+
+    off: (measured − expected) in standard deviations, over all groups. step: root mean square over steps of the same.
+    foreseen: mean of what a Tracker foretold; tracked: mean of |foreseen − expected|, first quarter left out.
+    """
+    out = []
+    for G in sorted({arm["G"] for arm in found["arms"] if arm["way"] == "grpo"}):
+        runs = of(found, "grpo", G)
+        silent, groups, expected, variance = (
+            np.array([run["steps"][name] for run in runs], dtype=np.float64)
+            for name in ("silent", "groups", "expected", "variance")
+        )
+        foreseen = np.array([[np.nan if x is None else x for x in run["steps"]["foreseen"]] for run in runs])
+        seen = slice(silent.shape[1] // 4, None)
+        out.append({
+            "G": G,
+            "seeds": len(runs),
+            "measured": interval(silent.sum(1) / groups.sum(1)),
+            "expected": float(expected.sum() / groups.sum()),
+            "off": float((silent - expected).sum() / np.sqrt(variance.sum())),
+            "step": float(np.sqrt(np.mean((silent - expected) ** 2 / variance))),
+            "first": float(silent[:, :10].sum() / groups[:, :10].sum()),
+            "last": float(silent[:, -10:].sum() / groups[:, -10:].sum()),
+            "foreseen": float(foreseen[:, seen].mean()),
+            "tracked": float(np.abs(foreseen - expected / groups)[:, seen].mean()),
+        })  # fmt: skip
+    return out
+
+
+def mass(found: Run) -> dict[str, dict[str, tuple[float, float]]]:
+    """By way and band of exact solve rate: share of the gains, measured and expected, over the scored runs."""
+    out = {}
+    for way in found["rates"]:
+        came, due = np.sum([run["mass"] for run in of(found, way)], axis=0)
+        pairs = zip((came / came.sum()).tolist(), (due / due.sum()).tolist(), strict=True)
+        out[way] = dict(zip(INTERIOR, pairs, strict=True))
+    return out
+
+
+def draws(found: Run) -> dict[str, float]:
+    """DAPO: groups drawn for each kept, measured and expected from exact solve rates; off in standard deviations."""
+    runs = of(found, "dapo")
+    total = {
+        name: sum(sum(run["steps"][name]) for run in runs) for name in ("groups", "silent", "expected", "variance")
+    }
+    drawn = total["groups"]
+    return {
+        "measured": drawn / (drawn - total["silent"]),
+        "expected": drawn / (drawn - total["expected"]),
+        "off": (total["silent"] - total["expected"]) / np.sqrt(total["variance"]),
+        "drawn": drawn,
+    }
+
+
+def contrasts(told: Run, G: int = 8, parts: int = 10) -> list[dict[str, float]]:
+    """By tenth of solve rate: ‖D‖, root mean square ‖Δs‖ of groups of G, what D is worth, and prompts there."""
+    p, size = np.array(told["p"]), _sizes(told, G)
+    out = []
+    for at in range(parts):
+        here = (p >= at / parts) & ((p < (at + 1) / parts) | (at == parts - 1))
+        if not here.any():
+            continue
+        worth = np.array(told["worth"])[here]
+        out.append({
+            "p": (at + 0.5) / parts,
+            "prompts": int(here.sum()),
+            "contrast": float(np.mean(np.array(told["contrast"])[here])),
+            "drawn": float(np.sqrt(np.nanmean(size[:, here] ** 2))),
+            "worth": float(worth.mean()),
+            "error": float(worth.std(ddof=1) / np.sqrt(len(worth))),
+        })  # fmt: skip
+    return out
+
+
+def _sizes(told: Run, G: int) -> Floats:
+    rows = told["drawn"][str(G)]["size"]
+    return np.array([[np.nan if x is None else x for x in row] for row in rows])
+
+
+def by_length(told: Run) -> dict[str, float]:
+    """log ‖D‖ = c + a log p + b log(1−p) + l · tokens of the answer: least squares, with R²."""
+    p = np.clip(np.array(told["p"]), 1e-4, 1 - 1e-4)
+    x = np.column_stack([np.ones(len(p)), np.log(p), np.log1p(-p), told["answer"]])
+    y = np.log(told["contrast"])
+    fit, *_ = np.linalg.lstsq(x, y, rcond=None)
+    left = y - x @ fit
+    return dict(zip(("c", "a", "b", "l"), fit.tolist(), strict=True)) | {"r2": float(1 - left.var() / y.var())}
+
+
+def best_dial(told: Run, G: int = 8, *, noise: bool = True) -> tuple[float, float]:
+    """(power, tilt) whose weights come nearest the best first-order ones, w(p) ∝ worth / (E‖Δs‖² p(1−p)).
+
+    The gain c on a prompt moves the held-out problems by c · worth and costs c² E‖Δs‖² of noise; so c ∝ worth / E‖Δs‖².
+    Without noise c ∝ worth. A Poisson fit over prompts: worth may be negative, its mean by difficulty is not.
+    """
+    p, worth = np.array(told["p"]), np.array(told["worth"])
+    inside = (p > 0.02) & (p < 0.98)
+    size = np.ones(len(p))
+    if noise:
+        drawn = _sizes(told, G) ** 2
+        some = np.isfinite(drawn).sum(0)
+        size, inside = np.nansum(drawn, axis=0) / np.maximum(some, 1), inside & (some > 0)
+    p, y = p[inside], (worth / size)[inside]
+    x = np.column_stack([np.ones(len(p)), -np.log(p), -np.log1p(-p)])
+    v = p * (1 - p)
+    y = y / np.abs(y).mean()
+    theta = np.array([np.log(max(y.mean(), 1e-3)), 0.5, 0.5])
+    # c = e^x·θ · v: least squares in c, by Gauss and Newton's method.
+    for _ in range(100):
+        c = np.exp(x @ theta) * v
+        step = np.linalg.lstsq(x * c[:, None], y - c, rcond=None)[0]
+        theta = theta + np.clip(step, -0.5, 0.5)
+    a, b = theta[1:]
+    return float(a + b), float((a - b) / 2)

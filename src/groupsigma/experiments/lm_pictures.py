@@ -1,0 +1,148 @@
+"""The test on a language model as pictures: silence and contrast; the methods as they learn; the points of the dial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from groupsigma.checks import Floats
+from groupsigma.experiments import lm_findings as told
+from groupsigma.experiments.lm_full import BATCH, BUDGET, last
+from groupsigma.figures import COLORS, INK, PALE, Axes, Dot, panel, ranking, row
+from groupsigma.presets import spoken
+
+#: Steps whose mean is one mark of a silence curve.
+_WINDOW = 10
+#: Colours of G = 4, 8, 16, 32: of points of the dial that belong to no method here.
+_BY_SIZE = dict(zip((4, 8, 16, 32), ("#332288", COLORS["grpo"], "#44AA99", "#999933"), strict=True))
+
+
+def lm_figures(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The charts by file name."""
+    return {"lm-identity": _identity(found), "lm-learning": _learning(found), "lm-dial": _dial(found)}
+
+
+def _identity(found: Mapping[str, Any]) -> Any:
+    seeds = len(told.of(found, "grpo", 4))
+    return row(
+        "On a language model: silence as the closed form has it; the contrast is not the same for all",
+        f"GRPO, {BATCH:,} answers a step, {seeds} seeds of each G (5 of G = 8), means of {_WINDOW} steps; contrast: "
+        f"{len(found['norms'][0]['p']):,} prompts at the start, all {found['start']['parameters']:,} parameters",
+        panel("a  Silent groups", *_silence(found)),
+        panel("b  How large the contrast is", *_contrast(found)),
+        panel("c  What it is worth to held-out problems", *_worth(found)),
+    )
+
+
+def _silence(found: Mapping[str, Any]) -> list[Any]:
+    most = max(len(run["steps"]["silent"]) for run in told.of(found, "grpo", 8))
+    axes = Axes("training step", "silent share of groups", (0, most // 2, most), (0, 0.2, 0.4, 0.6, 0.8), percent=True)
+    layers = []
+    for G, color in _BY_SIZE.items():
+        runs = told.of(found, "grpo", G)
+        silent, groups, expected = (
+            _windows([run["steps"][name] for run in runs]) for name in ("silent", "groups", "expected")
+        )
+        steps = _WINDOW * (np.arange(silent.shape[1]) + 0.5)
+        layers += [
+            axes.line(steps, expected.sum(0) / groups.sum(0), color, width=1.3),
+            axes.points(steps, silent.sum(0) / groups.sum(0), color),
+            axes.label(most * 0.02, float(expected[:, 0].sum() / groups[:, 0].sum()) + 0.05, f"G = {G}", color),
+        ]
+    return [*layers, axes.label(most * 0.4, 0.76, "circles: seen\nlines: expected", INK)]
+
+
+def _windows(rows: Sequence[Sequence[float]]) -> Floats:
+    """Sums over windows of steps, [runs, windows]."""
+    x = np.array(rows, dtype=np.float64)
+    whole = x.shape[1] // _WINDOW
+    return np.asarray(x[:, : whole * _WINDOW].reshape(len(x), whole, _WINDOW).sum(2))
+
+
+def _contrast(found: Mapping[str, Any]) -> list[Any]:
+    rows = told.contrasts(found["norms"][0])
+    top = 50 * np.ceil(max(max(r["contrast"], r["drawn"]) for r in rows) / 50)
+    axes = Axes("exact solve rate", "norm", (0, 0.2, 0.4, 0.6, 0.8, 1), (0, top / 2, top))
+    p = [r["p"] for r in rows]
+    own, drawn = [r["contrast"] for r in rows], [r["drawn"] for r in rows]
+    return [
+        axes.line(p, drawn, INK),
+        axes.points(p, drawn, INK),
+        axes.label(0.4, float(np.interp(0.6, p, drawn)) + top * 0.08, "‖Δs‖ as drawn, G = 8", INK),
+        axes.line(p, own, COLORS["plan"]),
+        axes.points(p, own, COLORS["plan"]),
+        axes.label(0.4, float(np.interp(0.4, p, own)) - top * 0.1, "‖E Δs‖", COLORS["plan"]),
+    ]
+
+
+def _worth(found: Mapping[str, Any]) -> list[Any]:
+    rows = told.contrasts(found["norms"][0])
+    top = 5 * np.ceil(max(r["worth"] + 2 * r["error"] for r in rows) / 5)
+    axes = Axes("exact solve rate", "⟨V, E Δs⟩ / ‖V‖", (0, 0.2, 0.4, 0.6, 0.8, 1), (0, top / 2, top))
+    p, worth, error = (np.array([r[name] for r in rows]) for name in ("p", "worth", "error"))
+    return [axes.bars(p, worth - 2 * error, worth + 2 * error, COLORS["plan"]), axes.points(p, worth, COLORS["plan"])]
+
+
+def _learning(found: Mapping[str, Any]) -> Any:
+    most = {name: float(_end(found, name)) for name in ("answers", "updates")}
+    by = {name: (0, x / 2, x) for name, x in most.items()}
+    panels = []
+    for letter, what, where, spent in (
+        ("a  Held-out accuracy", "held_out", None, "answers"),
+        ("b  Its hardest quarter", "held_out quarters", 0, "answers"),
+        ("c  The same by updates", "held_out quarters", 0, "updates"),
+    ):
+        curves = {way: _curve(told.of(found, way), what, where, spent) for way in ("grpo", "dr-grpo", "dapo")}
+        low = min(float(y.min()) for _, y in curves.values())
+        high = max(float(y.max()) for _, y in curves.values())
+        up = np.round(np.linspace(np.floor(20 * low) / 20, np.ceil(20 * high) / 20, 4), 3)
+        axes = Axes(spent, "solve rate", by[spent], tuple(up.tolist()))
+        layers = []
+        for at, (way, (x, y)) in enumerate(curves.items()):
+            layers += [
+                axes.band(x, y.min(0), y.max(0), COLORS[way]),
+                axes.line(x, y.mean(0), COLORS[way]),
+                axes.label(by[spent][2] * 0.66, up[0] + (up[-1] - up[0]) * (0.3 - 0.09 * at), spoken(way), COLORS[way]),
+            ]
+        panels.append(panel(letter, *layers))
+    rates = ", ".join(f"{spoken(way)} {found['rates'][way]:g}" for way in ("grpo", "dr-grpo", "dapo"))
+    return row(
+        "The three methods from one start, each at its own best learning rate",
+        f"{len(told.of(found, 'grpo'))} seeds: mean and range; G = 8, {BATCH:,} answers a step; learning rates {rates}",
+        *panels,
+    )
+
+
+def _end(found: Mapping[str, Any], spent: str) -> float:
+    """Where GRPO's runs end, in answers or updates."""
+    return min(run["looks"][-1][spent] for run in told.of(found, "grpo"))
+
+
+def _curve(runs: Sequence[Mapping[str, Any]], what: str, where: int | None, spent: str) -> tuple[Floats, Floats]:
+    """Where looks were, on a common axis, and what they saw, [runs, looks]."""
+    x = np.array([[look[spent] for look in run["looks"]] for run in runs], dtype=np.float64)
+    y = np.array([[look[what] if where is None else look[what][where] for look in run["looks"]] for run in runs])
+    common = np.linspace(0, x[:, -1].min(), x.shape[1])
+    return common, np.array([np.interp(common, a, b) for a, b in zip(x, y, strict=True)])
+
+
+def _dial(found: Mapping[str, Any]) -> Any:
+    panels = []
+    for letter, what in (("a  Held-out accuracy", "held_out"), ("b  Its hardest quarter", "held_out quarters")):
+        dots = []
+        for way in found["rates"]:
+            ends = [float(np.atleast_1d(last(run, what))[0]) for run in told.of(found, way)]
+            mean, low, high = told.interval(ends)
+            name = way if " " in way else spoken(way)
+            color = COLORS.get(way, PALE)
+            dots.append(Dot(name, mean, low, high, f"{mean:.1%}", color))
+        least, most = min(d.low for d in dots), max(d.high for d in dots)
+        across = (float(np.floor(50 * least) / 50), float(np.ceil(50 * most + 1) / 50))
+        panels.append(ranking(letter, "solve rate", across, dots))
+    return row(
+        "Points of the dial, each at its own best learning rate",
+        f"last quarter of {BUDGET:,} answers; mean and 95 % interval over seeds",
+        *panels,
+    )

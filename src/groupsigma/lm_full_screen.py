@@ -1,0 +1,98 @@
+"""`reproduce lm` as text: what held, then a table for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from groupsigma.experiments import lm_findings as told
+from groupsigma.experiments.lm_full import BATCH, BUDGET
+from groupsigma.presets import spoken
+from groupsigma.screen import table_of, verdict_table
+
+
+def lm_full_screen(found: Mapping[str, Any]) -> list[RenderableType]:
+    """Everything `lm_full` found."""
+    start = found["start"]
+    head = (
+        f"a Llama of {start['parameters']:,} parameters, taught until it solves {start['solved']:.1%} of its problems; "
+        f"each run samples {BUDGET:,} answers, {BATCH:,} a step. Learning rates are chosen on the same grid for all, "
+        "on other seeds; ± and brackets are 95 % intervals over seeds."
+    )
+    parts: list[RenderableType] = [Text("the dial on a language model", style="bold"), Text(head), Text()]
+    parts += [verdict_table(told.verdicts(found)), Text()]
+    for title, table in (
+        ("silent groups under GRPO: expected from exact solve rates, and seen", _silence(found)),
+        ("where the update goes: share of gains by exact solve rate, seen (expected)", _mass(found)),
+        ("how large the contrast is, by solve rate at the start", _contrasts(found)),
+        ("the methods, each at its own best learning rate", _methods(found)),
+        ("held-out accuracy on the grid of learning rates", _grid(found)),
+    ):
+        parts += [Text(title, style="bold"), table, Text()]
+    return parts[:-1]
+
+
+def _silence(found: Mapping[str, Any]) -> Table:
+    shown = table_of("G", "seeds", "seen", "expected", "off, in sd", "first 10 steps", "last 10", "forecast is off by")
+    for row in told.silence(found):
+        shown.add_row(
+            str(row["G"]), str(row["seeds"]), _percent(row["measured"]), f"{row['expected']:.1%}", f"{row['off']:+.1f}",
+            f"{row['first']:.1%}", f"{row['last']:.1%}", f"{row['tracked']:.1%}",
+        )  # fmt: skip
+    return shown
+
+
+def _mass(found: Mapping[str, Any]) -> Table:
+    shares = told.mass(found)
+    shown = table_of("solve rate", *map(_way, shares))
+    for band in next(iter(shares.values())):
+        shown.add_row(band, *(f"{way[band][0]:.1%} ({way[band][1]:.1%})" for way in shares.values()))
+    return shown
+
+
+def _contrasts(found: Mapping[str, Any]) -> Table:
+    shown = table_of("solve rate", "prompts", "‖E Δs‖", "‖Δs‖, G = 4", "G = 8", "G = 32", "worth to held-out")
+    first = found["norms"][0]
+    by_size = [told.contrasts(first, G) for G in (4, 8, 32)]
+    for four, eight, most in zip(*by_size, strict=True):
+        shown.add_row(
+            f"{eight['p'] - 0.05:.1f}–{eight['p'] + 0.05:.1f}", str(eight["prompts"]), f"{eight['contrast']:.0f}",
+            *(f"{row['drawn']:.0f}" for row in (four, eight, most)), f"{eight['worth']:.1f} ± {2 * eight['error']:.1f}",
+        )  # fmt: skip
+    return shown
+
+
+def _methods(found: Mapping[str, Any]) -> Table:
+    shown = table_of("", "rate", "updates", "held out", "less GRPO's", "hardest quarter", "less GRPO's")
+    for row in told.methods(found):
+        shown.add_row(
+            _way(row["way"]), f"{row['rate']:g}", f"{row['updates']:.0f}", _percent(row["held_out"]),
+            _apart(row.get("held_out less")), _percent(row["hardest"]), _apart(row.get("hardest less")),
+        )  # fmt: skip
+    return shown
+
+
+def _grid(found: Mapping[str, Any]) -> Table:
+    table = told.grid(found)
+    rates = sorted({rate for row in table.values() for rate in row})
+    shown = table_of("", *(f"{rate:g}" for rate in rates))
+    for way, row in table.items():
+        shown.add_row(_way(way), *(f"{row[rate][0]:.1%}" if rate in row else "" for rate in rates))
+    return shown
+
+
+def _way(name: str) -> str:
+    return name if " " in name else spoken(name)
+
+
+def _percent(found: Sequence[float]) -> str:
+    mean, low, high = found
+    return f"{mean:.1%} ± {(high - low) / 2:.1%}"
+
+
+def _apart(found: Sequence[float] | None) -> str:
+    return "" if found is None else f"{100 * found[0]:+.1f} [{100 * found[1]:+.1f}, {100 * found[2]:+.1f}]"
