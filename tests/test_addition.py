@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import asdict, replace
+from hashlib import blake2b
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_any_cut_of_the_rows_is_like_any_other():
 def test_all_the_sums_there_are():
     rows = a.problems(100, rng(), digits=1)
     assert {row["prompt"] for row in rows} == {f"{i}+{j}=" for i in range(10) for j in range(10)}
-    with pytest.raises(ArgumentError, match="at most 100 sums of 1 digits, got 101"):
+    with pytest.raises(ArgumentError, match="at most 100 rows of sums of 1 digits, got 101"):
         a.problems(101, rng(), digits=1)
 
 
@@ -97,6 +98,20 @@ def test_held_out_rows_are_in_no_other():
         assert not {row["prompt"] for row in train} & {row["prompt"] for row in held_out}
         assert a.data(setting) == (train, held_out)
     assert a.data(replace(TINY, seed=1)) != a.data(TINY)
+
+
+def test_the_full_test_s_sums_and_folders_are_those_they_always_were():
+    """Made before a setting had a task: results that are committed begin there."""
+    rows = [*itertools.chain(*a.data(a.FULL))]
+    assert [rows[i]["prompt"] + rows[i]["answer"] for i in (0, 1, 4096, -1)] == [
+        "476+9727=10203", "236+84=320", "17+642=659", "72+9909=9981",
+    ]  # fmt: skip
+    assert blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest() == "b6b823a5dced9348"
+    drawn = a._fresh(a.FULL, rng(5), ())
+    assert [row["prompt"] for row in drawn[:2]] == ["385+1639=", "9+5716="] and len(drawn) == a.FULL.batch
+    assert (a._name(a.QUICK), a._name(a.FULL)) == ("addition-fd64f494", "addition-74f78e0c")
+    assert a._name(replace(a.FULL, seed=1)) != a._name(a.FULL)
+    assert a.new_tokenizer()("0123456789+=")["input_ids"] == list(range(1, 13))
 
 
 # ---- tokens -------------------------------------------------------------------------------------

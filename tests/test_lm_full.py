@@ -18,7 +18,7 @@ TINY = addition.Setting(
     held_out=16,
 )  # fmt: skip
 SMALL = dict(
-    BUDGET=1280, BATCH=64, RATES=(5e-4, 2e-3), TUNING=(100,), SCORING=(0, 1), SIZES=(4, 16, 32), COMPARED=2,
+    BUDGET=1280, BATCH=64, RATES=(5e-4, 2e-3), TUNING=(100,), SCORING=(0, 1), COMPARED=2,
     UPDATES=(0, 2), MEASURED=48,
 )  # fmt: skip
 
@@ -29,21 +29,22 @@ def found(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL.items():
             patch.setattr(lm_full, name, value)
-        patch.setattr(lm_full, "WAYS", {w: lm_full.WAYS[w] for w in ("grpo", "dr-grpo", "dapo", "power 0.5")})
-        yield folder, lm_full.lm_full(folder, TINY, workers=1)
+        family = lm_full.Family(TINY, ("grpo", "dr-grpo", "dapo", "power 0.5"), (4, 16, 32))
+        patch.setattr(lm_full, "FAMILIES", {"sums": family})
+        yield folder, lm_full.lm_full(folder, workers=1)
 
 
 def test_theorem_1_holds_for_right_or_wrong_and_for_graded_rewards(found):
-    for kind, by_precision in found[1]["theorem"].items():
+    for kind, by_precision in found[1]["families"]["sums"]["theorem"].items():
         rewards = [row["rewards"] for row in by_precision["float64"]]
         assert len(rewards) == 2 * 4
         assert all(set(r) <= {0.0, 1.0} for r in rewards) == (kind == "0/1")
-    told = [good for what, _, _, good in lm_findings.verdicts(found[1]) if what.startswith("Theorem")]
+    told = [good for what, _, _, good in lm_findings.verdicts(found[1]) if what.startswith("sums: Theorem")]
     assert told == [True] * 4
 
 
 def test_each_way_is_scored_at_the_rate_that_was_best_on_other_seeds(found):
-    told = found[1]
+    told = found[1]["families"]["sums"]
     for way, rate in told["rates"].items():
         ends = {
             arm["learning_rate"]: lm_full.reached(arm)
@@ -56,7 +57,7 @@ def test_each_way_is_scored_at_the_rate_that_was_best_on_other_seeds(found):
 
 
 def test_the_tables_say_what_the_runs_hold(found):
-    told = found[1]
+    told = found[1]["families"]["sums"]
     rows = {row["G"]: row for row in lm_findings.silence(told)}
     assert set(rows) == {4, 8, 16, 32}
     runs = lm_findings.of(told, "grpo", 4)
@@ -76,7 +77,7 @@ def test_finished_jobs_are_taken_up(found, monkeypatch):
     folder, told = found
     for name in ("compute", "part"):
         monkeypatch.setattr(lm_full, name, lambda *_: pytest.fail("computed again"))
-    assert json.loads(json.dumps(lm_full.lm_full(folder, TINY, workers=1))) == json.loads(json.dumps(told))
+    assert json.loads(json.dumps(lm_full.lm_full(folder, workers=1))) == json.loads(json.dumps(told))
 
 
 def test_the_screen_and_the_pictures(found, capsys, tmp_path):

@@ -16,19 +16,25 @@ from groupsigma.screen import table_of, verdict_table
 
 
 def lm_full_screen(found: Mapping[str, Any]) -> list[RenderableType]:
-    """Everything `lm_full` found."""
+    """Everything `lm_full` found, family by family."""
+    parts: list[RenderableType] = []
+    for name, family in found["families"].items():
+        parts += [Text(f"the dial on a language model: {name}", style="bold"), *_family(family), Text()]
+    return parts[:-1]
+
+
+def _family(found: Mapping[str, Any]) -> list[RenderableType]:
     start = found["start"]
     head = (
         f"a Llama of {start['parameters']:,} parameters, taught until it solves {start['solved']:.1%} of its problems; "
         f"each run samples {BUDGET:,} answers, {BATCH:,} a step. Learning rates are chosen on the same grid for all, "
         "on other seeds; ± and brackets are 95 % intervals over seeds."
     )
-    parts: list[RenderableType] = [Text("the dial on a language model", style="bold"), Text(head), Text()]
-    parts += [verdict_table(told.verdicts(found)), Text()]
+    parts: list[RenderableType] = [Text(head), Text(), verdict_table(told.family_verdicts(found)), Text()]
     for title, table in (
         ("silent groups under GRPO: expected from exact solve rates, and seen", _silence(found)),
         ("where the update goes: share of gains by exact solve rate, seen (expected)", _mass(found)),
-        ("how large the contrast is, by solve rate at the start", _contrasts(found)),
+        ("how large the contrast is, by exact solve rate, at the start", _contrasts(found)),
         ("the methods, each at its own best learning rate", _methods(found)),
         ("held-out accuracy on the grid of learning rates", _grid(found)),
     ):

@@ -4,6 +4,7 @@ A prompt is "12+345=", its one right answer "357" and the end, most significant 
 temperature 1 is p = π(answer, end | prompt), one forward pass, and nothing need be sampled to know the truth.
 Teaching stops where the mean solve rate passes a mark: there they are spread over the whole of (0, 1), on any
 machine, though no two kinds of machine teach the same bytes. All of it runs on the CPU.
+Another family of problems is taught in the same way: a setting names its task, one of `tasks`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from groupsigma import checks
 from groupsigma.checkers import exact
 from groupsigma.checks import Floats, Ints
 from groupsigma.errors import ArgumentError
+from groupsigma.experiments.tasks import find_task
 
-#: One token a letter. The end is the padding too: a token of its own could be sampled, and vanish from the text.
-LETTERS = "0123456789+="
+#: The end is the padding too: a token of its own could be sampled, and vanish from the text.
 END = "<eos>"
 
 #: Called with the step and the mean solve rate at it.
@@ -47,7 +48,8 @@ class Setting:
         layers, width, heads, inner: of the Llama; inner is the width of its gated layer.
         steps: at most so many, the learning rate falling to 0 by then. batch: problems a step.
         until: mean solve rate at which teaching ends.
-        digits: of the longest summand. problems, held_out: rows to train on, and rows never taught or trained on.
+        digits: of the longest number. problems, held_out: rows to train on, and rows never taught or trained on.
+        task: what is taught, one of `tasks.TASKS`.
     """
 
     layers: int
@@ -62,11 +64,14 @@ class Setting:
     problems: int = 4096
     held_out: int = 512
     seed: int = 0
+    task: str = "sums"
 
 
 #: What `reproduce lm --quick` and `reproduce lm` start from.
 QUICK = Setting(layers=2, width=64, inner=128, learning_rate=0.004)
 FULL = Setting(layers=3, width=128, inner=256, learning_rate=0.002)
+#: As large as FULL, on what is not a sum.
+KINDS = Setting(layers=3, width=128, inner=256, learning_rate=0.002, steps=1500, batch=128, digits=3, task="kinds")
 
 
 @contextmanager
@@ -80,38 +85,39 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def problems(n: int, rng: np.random.Generator, *, digits: int = 4) -> list[dict[str, Any]]:
-    """n different sums, each summand of 1 to `digits` digits, all lengths alike as far as there are enough.
+def problems(n: int, rng: np.random.Generator, *, digits: int = 4, task: str = "sums") -> list[dict[str, Any]]:
+    """n different problems, their numbers of 1 to `digits` digits, all lengths alike as far as there are enough.
 
-    Returns: rows {"prompt": "12+345=", "answer": "357", "digits": 3}; digits: of the longer summand.
+    Returns: rows {"prompt": "12+345=", "answer": "357", "digits": 3}; digits: of the longer summand. Kinds: and "kind".
 
     >>> [row["prompt"] + row["answer"] for row in problems(3, np.random.default_rng(0))]
     ['1677+114=1791', '68+9=77', '257+83=340']
     """
     size, most = int(checks.whole("problems", "n", n, 1)), int(checks.whole("problems", "digits", digits, 1))
-    if size > 10 ** (2 * most):
-        raise ArgumentError("problems", f"at most {10 ** (2 * most):,} sums of {most} digits", f"{size:,}")
-    found: dict[tuple[int, int], None] = {}
+    family = find_task(task)
+    if size > family.many(most):
+        raise ArgumentError("problems", f"at most {family.many(most):,} rows of {task} of {most} digits", f"{size:,}")
+    found: dict[str, dict[str, Any]] = {}
     while len(found) < size:
-        found.update(dict.fromkeys(_pairs(size, rng, most)))
-    # Short sums run out first and so lie ahead: shuffled, any cut of the rows is as good as any other.
-    pairs = list(found)[:size]
-    return [_row(*pairs[i]) for i in rng.permutation(size)]
+        found.update((row["prompt"], row) for row in family.draw(size, rng, most))
+    # Short problems run out first and so lie ahead: shuffled, any cut of the rows is as good as any other.
+    rows = list(found.values())[:size]
+    return [rows[i] for i in rng.permutation(size)]
 
 
 def data(setting: Setting) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A setting's rows to train on and its held-out rows; no prompt is in both."""
     rng = np.random.default_rng([setting.seed, 0])
-    rows = problems(setting.problems + setting.held_out, rng, digits=setting.digits)
+    rows = problems(setting.problems + setting.held_out, rng, digits=setting.digits, task=setting.task)
     return rows[: setting.problems], rows[setting.problems :]
 
 
-def new_tokenizer() -> Any:
-    """A `PreTrainedTokenizerFast`, one token a letter; a letter it does not know is an error."""
+def new_tokenizer(task: str = "sums") -> Any:
+    """A `PreTrainedTokenizerFast`, one token a letter; a letter that its task does not have is an error."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({letter: i for i, letter in enumerate([END, *LETTERS])}))
+    words = Tokenizer(models.WordLevel({letter: i for i, letter in enumerate([END, *find_task(task).letters])}))
     words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     words.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
@@ -129,7 +135,7 @@ def new_model(setting: Setting) -> Any:
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
     shape = LlamaConfig(
-        vocab_size=1 + len(LETTERS),
+        vocab_size=1 + len(find_task(setting.task).letters),
         hidden_size=setting.width,
         intermediate_size=setting.inner,
         num_hidden_layers=setting.layers,
@@ -187,11 +193,10 @@ def taught(setting: Setting, folder: str | Path, progress: Progress | None = Non
 
     It is written whole or not at all, in the standard format: `from_pretrained` and TRL take it as a model's path.
     """
-    name = blake2b(json.dumps(asdict(setting)).encode(), digest_size=4).hexdigest()
-    place = Path(folder) / f"addition-{name}"
+    place = Path(folder) / _name(setting)
     if place.is_dir():
         return place
-    tokenizer, model = new_tokenizer(), new_model(setting)
+    tokenizer, model = new_tokenizer(setting.task), new_model(setting)
     solved = teach(model, tokenizer, setting, progress)
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -278,19 +283,18 @@ def _until_end(ids: list[int], end: int) -> list[int]:
     return ids[: ids.index(end) + 1] if end in ids else ids
 
 
-def _row(a: int, b: int) -> dict[str, Any]:
-    return {"prompt": f"{a}+{b}=", "answer": str(a + b), "digits": len(str(max(a, b)))}
-
-
-def _pairs(n: int, rng: np.random.Generator, digits: int) -> list[tuple[int, int]]:
-    """n sums, not all different; the length of each summand is drawn first."""
-    length = rng.integers(1, digits + 1, (n, 2))
-    least = np.where(length == 1, 0, 10 ** (length - 1))
-    return list(map(tuple, rng.integers(least, 10**length).tolist()))
+def _name(setting: Setting) -> str:
+    """Of the folder: what is taught, and a hash of the setting."""
+    told, kind = asdict(setting), setting.task
+    if kind == "sums":
+        # Sums were taught, and their folders named, before there was another task.
+        kind = "addition"
+        del told["task"]
+    return f"{kind}-{blake2b(json.dumps(told).encode(), digest_size=4).hexdigest()}"
 
 
 def _fresh(setting: Setting, rng: np.random.Generator, apart: Container[str]) -> list[dict[str, Any]]:
-    drawn = (_row(*pair) for pair in _pairs(setting.batch, rng, setting.digits))
+    drawn = find_task(setting.task).draw(setting.batch, rng, setting.digits)
     return [row for row in drawn if row["prompt"] not in apart]
 
 

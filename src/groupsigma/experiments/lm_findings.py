@@ -49,7 +49,16 @@ def answers_to(run: Run, target: float, by: str = "answers") -> float:
 
 
 def verdicts(found: Run) -> list[tuple[str, float, str, bool]]:
-    """(what, the number, what is wanted, whether it is so): what the theory says must come out."""
+    """What the theory says must come out, over all families: `family_verdicts`, each named."""
+    return [
+        (f"{name}: {what}", number, wanted, good)
+        for name, one in found["families"].items()
+        for what, number, wanted, good in family_verdicts(one)
+    ]
+
+
+def family_verdicts(found: Run) -> list[tuple[str, float, str, bool]]:
+    """(what, the number, what is wanted, whether it is so)."""
     out = []
     for kind, by_precision in found["theorem"].items():
         for name, most in EXACT.items():

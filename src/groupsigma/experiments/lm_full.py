@@ -1,13 +1,14 @@
 """`reproduce lm`, the test the paper left open: every method from one taught start, many seeds, each tuned alike.
 
-Stages of resumable jobs: the start, Theorem 1 on its gradients, how large Δs is; every method on the same grid of
-learning rates; each at its best on other seeds; GRPO at other G; where the identity stops.
+Two families of problems, so that one sees what carries over. Stages of resumable jobs: the start, Theorem 1 on its
+gradients, how large Δs is; every method on the same grid of learning rates; each at its best on other seeds; GRPO at
+other G.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,7 @@ SCHEMA = "groupsigma.lm-full/1"
 #: Answers an arm samples, answers a step, G.
 BUDGET, BATCH, G = 204_800, 1024, 8
 #: The same grid of learning rates for all, and the seeds they are chosen on and scored on.
-RATES, TUNING, SCORING = (5e-5, 1e-4, 2e-4, 4e-4), (100, 101), (0, 1, 2, 3, 4)
-#: Group sizes at which silence is foretold, with GRPO at its best rate; G = 8 is among the scored.
-SIZES = (4, 16, 32)
+RATES, TUNING, SCORING = (1e-4, 2e-4, 4e-4, 8e-4), (100, 101), (0, 1, 2, 3, 4)
 #: Groups on which Theorem 1 is checked; updates after which norms are taken, prompts they are taken on.
 COMPARED, UPDATES, MEASURED = 32, (0, 100, 200), 1024
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -42,27 +41,52 @@ _DIALS: dict[str, tuple[Dial, ...]] = {
 }
 
 
-def lm_full(folder: Path, setting: addition.Setting = addition.FULL, *, workers: int | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Family:
+    """Problems, the model taught them, and what is run on it.
+
+    Attributes:
+        ways: by name, tuned and scored. sizes: G at which silence is foretold, with GRPO at its best rate; G = 8 is
+            among the scored.
+    """
+
+    setting: addition.Setting
+    ways: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+
+FAMILIES: dict[str, Family] = {
+    "sums": Family(addition.FULL, tuple(WAYS), (4, 16, 32)),
+    "kinds": Family(addition.KINDS, ("grpo", "dr-grpo", "dapo", "maxrl"), (4, 16)),
+}
+
+
+def lm_full(folder: Path, *, workers: int | None = None) -> dict[str, Any]:
     """All that was computed, as plain data; what is finished is taken up.
 
-    Args: folder: a part of it, "full", holds the taught model, parts.jsonl and arms.jsonl.
+    Args: folder: a part of it for each family holds the taught model, parts.jsonl and arms.jsonl.
     """
-    folder = folder / "full"
+    told = {name: one_family(folder / name, family, workers=workers) for name, family in FAMILIES.items()}
+    return {"schema": SCHEMA, "families": told}
+
+
+def one_family(folder: Path, family: Family, *, workers: int | None = None) -> dict[str, Any]:
+    """What was computed on a family."""
+    setting = family.setting
     # Alone and first: it teaches the model that all others start from.
     done = run_jobs(partial(part, setting, folder), [("start",)], folder / "parts.jsonl", workers=1)
     parts: list[Job] = [*(("theorem", kind) for kind in _DIALS)]
     parts += [("norms", n, seed) for n in UPDATES for seed in (SCORING[:2] if n else SCORING[:1])]
     done |= run_jobs(partial(part, setting, folder), parts, folder / "parts.jsonl", workers=workers, label="gradients")
-    best, grid = tuned(setting, folder, workers)
+    best, grid = tuned(family, folder, workers)
     return {
-        "schema": SCHEMA,
         "setting": asdict(setting),
         "start": done["start",],
         "theorem": {kind: done["theorem", kind] for kind in _DIALS},
         "norms": [{"updates": job[1], "seed": job[2], **done[job]} for job in parts if job[0] == "norms"],
         "rates": best,
         "grid": _listed(grid),
-        "arms": _listed(scored(setting, folder, best, workers)),
+        "arms": _listed(scored(family, folder, best, workers)),
     }
 
 
@@ -138,12 +162,12 @@ def arms(
     return {Arm(*job[1:]): came for job, came in found.items()}
 
 
-def tuned(setting: addition.Setting, folder: Path, workers: int | None) -> tuple[dict[str, float], dict[Arm, Any]]:
+def tuned(family: Family, folder: Path, workers: int | None) -> tuple[dict[str, float], dict[Arm, Any]]:
     """Each way's best learning rate, and all arms it was chosen from."""
-    grid = [Arm(way, G, BATCH, rate, BUDGET, seed) for seed in TUNING for way in WAYS for rate in RATES]
-    came = arms(setting, folder, grid, workers, "learning rates")
+    grid = [Arm(way, G, BATCH, rate, BUDGET, seed) for seed in TUNING for way in family.ways for rate in RATES]
+    came = arms(family.setting, folder, grid, workers, "learning rates")
     best = {}
-    for way in WAYS:
+    for way in family.ways:
         level = {rate: np.mean([reached(came[Arm(way, G, BATCH, rate, BUDGET, s)]) for s in TUNING]) for rate in RATES}
         best[way] = max(level, key=level.__getitem__)
     return best, came
@@ -160,8 +184,8 @@ def last(found: Mapping[str, Any], what: str) -> Floats:
     return np.mean([look[what] for look in looks[-(len(looks) // 4) :]], axis=0)
 
 
-def scored(setting: addition.Setting, folder: Path, best: Mapping[str, float], workers: int | None) -> dict[Arm, Any]:
+def scored(family: Family, folder: Path, best: Mapping[str, float], workers: int | None) -> dict[Arm, Any]:
     """Each way at its best rate on seeds it was not chosen on, and GRPO at other G."""
     wanted = [Arm(way, G, BATCH, rate, BUDGET, seed) for seed in SCORING for way, rate in best.items()]
-    wanted += [Arm("grpo", size, BATCH, best["grpo"], BUDGET, seed) for seed in SCORING[:3] for size in SIZES]
-    return arms(setting, folder, wanted, workers, "scored runs")
+    wanted += [Arm("grpo", size, BATCH, best["grpo"], BUDGET, seed) for seed in SCORING[:3] for size in family.sizes]
+    return arms(family.setting, folder, wanted, workers, "scored runs")

@@ -21,7 +21,11 @@ _BY_SIZE = dict(zip((4, 8, 16, 32), ("#332288", COLORS["grpo"], "#44AA99", "#999
 
 def lm_figures(found: Mapping[str, Any]) -> dict[str, Any]:
     """The charts by file name."""
-    return {"lm-identity": _identity(found), "lm-learning": _learning(found), "lm-dial": _dial(found)}
+    charts: dict[str, Any] = {}
+    for name, family in found["families"].items():
+        drawn = {"identity": _identity(family), "learning": _learning(family), "dial": _dial(family)}
+        charts |= {f"lm-{name}-{what}": chart for what, chart in drawn.items()}
+    return charts
 
 
 def _identity(found: Mapping[str, Any]) -> Any:
@@ -42,6 +46,8 @@ def _silence(found: Mapping[str, Any]) -> list[Any]:
     layers = []
     for G, color in _BY_SIZE.items():
         runs = told.of(found, "grpo", G)
+        if not runs:
+            continue
         silent, groups, expected = (
             _windows([run["steps"][name] for run in runs]) for name in ("silent", "groups", "expected")
         )
