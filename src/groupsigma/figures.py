@@ -60,7 +60,7 @@ class Axes:
     factors: bool = False  # up the axis equal factors are equal lengths
 
     def _encode(self, **channels: str) -> dict[str, Any]:
-        form = ".0%" if self.percent else "~g"
+        form = ".0%" if self.percent else "~f"
         return {
             "x": alt.X("x:Q", title=self.x, **_ticks(self.across, "~f")),
             "y": alt.Y("y:Q", title=self.y, **_ticks(self.up, form, self.factors)),

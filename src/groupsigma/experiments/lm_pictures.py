@@ -13,6 +13,7 @@ from groupsigma.experiments.lm_full import BATCH, BUDGET, last
 from groupsigma.figures import COLORS, INK, PALE, Axes, Dot, panel, ranking, row
 from groupsigma.presets import spoken
 
+_RATES = (0, 0.2, 0.4, 0.6, 0.8, 1)
 #: Steps whose mean is one mark of a silence curve.
 _WINDOW = 10
 #: Colours of G = 4, 8, 16, 32: of points of the dial that belong to no method here.
@@ -69,14 +70,14 @@ def _windows(rows: Sequence[Sequence[float]]) -> Floats:
 
 def _contrast(found: Mapping[str, Any]) -> list[Any]:
     rows = told.contrasts(found["norms"][0])
-    top = 50 * np.ceil(max(max(r["contrast"], r["drawn"]) for r in rows) / 50)
-    axes = Axes("exact solve rate", "norm", (0, 0.2, 0.4, 0.6, 0.8, 1), (0, top / 2, top))
+    top = 50 * np.ceil(1.1 * max(max(r["contrast"], r["drawn"]) for r in rows) / 50)
+    axes = Axes("exact solve rate", "norm over all parameters", _RATES, tuple(np.arange(0, top + 1, 50).tolist()))
     p = [r["p"] for r in rows]
     own, drawn = [r["contrast"] for r in rows], [r["drawn"] for r in rows]
     return [
         axes.line(p, drawn, INK),
         axes.points(p, drawn, INK),
-        axes.label(0.4, float(np.interp(0.6, p, drawn)) + top * 0.08, "‖Δs‖ as drawn, G = 8", INK),
+        axes.label(0.4, max(drawn[3:]) + top * 0.07, "‖Δs‖ as drawn, G = 8", INK),
         axes.line(p, own, COLORS["plan"]),
         axes.points(p, own, COLORS["plan"]),
         axes.label(0.4, float(np.interp(0.4, p, own)) - top * 0.1, "‖E Δs‖", COLORS["plan"]),
@@ -86,14 +87,14 @@ def _contrast(found: Mapping[str, Any]) -> list[Any]:
 def _worth(found: Mapping[str, Any]) -> list[Any]:
     rows = told.contrasts(found["norms"][0])
     top = 5 * np.ceil(max(r["worth"] + 2 * r["error"] for r in rows) / 5)
-    axes = Axes("exact solve rate", "⟨V, E Δs⟩ / ‖V‖", (0, 0.2, 0.4, 0.6, 0.8, 1), (0, top / 2, top))
+    axes = Axes(
+        "exact solve rate", "E Δs along the gradient of accuracy", _RATES, tuple(np.arange(0, top + 1, 5).tolist())
+    )
     p, worth, error = (np.array([r[name] for r in rows]) for name in ("p", "worth", "error"))
     return [axes.bars(p, worth - 2 * error, worth + 2 * error, COLORS["plan"]), axes.points(p, worth, COLORS["plan"])]
 
 
 def _learning(found: Mapping[str, Any]) -> Any:
-    most = {name: float(_end(found, name)) for name in ("answers", "updates")}
-    by = {name: (0, x / 2, x) for name, x in most.items()}
     panels = []
     for letter, what, where, spent in (
         ("a  Held-out accuracy", "held_out", None, "answers"),
@@ -101,16 +102,17 @@ def _learning(found: Mapping[str, Any]) -> Any:
         ("c  The same by updates", "held_out quarters", 0, "updates"),
     ):
         curves = {way: _curve(told.of(found, way), what, where, spent) for way in ("grpo", "dr-grpo", "dapo")}
-        low = min(float(y.min()) for _, y in curves.values())
-        high = max(float(y.max()) for _, y in curves.values())
-        up = np.round(np.linspace(np.floor(20 * low) / 20, np.ceil(20 * high) / 20, 4), 3)
-        axes = Axes(spent, "solve rate", by[spent], tuple(up.tolist()))
+        every = np.concatenate([y.ravel() for _, y in curves.values()])
+        up, end = _nice(float(every.min()), float(every.max())), max(float(x[-1]) for x, _ in curves.values())
+        axes = Axes(
+            f"answers, in steps of {BATCH:,}" if spent == "answers" else spent, "solve rate", (0, end / 2, end), up
+        )
         layers = []
         for at, (way, (x, y)) in enumerate(curves.items()):
             layers += [
                 axes.band(x, y.min(0), y.max(0), COLORS[way]),
                 axes.line(x, y.mean(0), COLORS[way]),
-                axes.label(by[spent][2] * 0.66, up[0] + (up[-1] - up[0]) * (0.3 - 0.09 * at), spoken(way), COLORS[way]),
+                axes.label(end * 0.66, up[0] + (up[-1] - up[0]) * (0.3 - 0.09 * at), spoken(way), COLORS[way]),
             ]
         panels.append(panel(letter, *layers))
     rates = ", ".join(f"{spoken(way)} {found['rates'][way]:g}" for way in ("grpo", "dr-grpo", "dapo"))
@@ -121,16 +123,19 @@ def _learning(found: Mapping[str, Any]) -> Any:
     )
 
 
-def _end(found: Mapping[str, Any], spent: str) -> float:
-    """Where GRPO's runs end, in answers or updates."""
-    return min(run["looks"][-1][spent] for run in told.of(found, "grpo"))
+def _nice(low: float, high: float) -> tuple[float, ...]:
+    """Round ticks around a range."""
+    step = next(step for step in (0.02, 0.05, 0.1, 0.2) if high - low <= 4 * step or step == 0.2)
+    first, last = int(np.floor(low / step)), int(np.ceil(high / step))
+    return tuple(round(step * i, 2) for i in range(first, last + 1))
 
 
 def _curve(runs: Sequence[Mapping[str, Any]], what: str, where: int | None, spent: str) -> tuple[Floats, Floats]:
     """Where looks were, on a common axis, and what they saw, [runs, looks]."""
     x = np.array([[look[spent] for look in run["looks"]] for run in runs], dtype=np.float64)
+    x = x / BATCH if spent == "answers" else x
     y = np.array([[look[what] if where is None else look[what][where] for look in run["looks"]] for run in runs])
-    common = np.linspace(0, x[:, -1].min(), x.shape[1])
+    common = np.linspace(0, np.round(x[:, -1].min()), x.shape[1])
     return common, np.array([np.interp(common, a, b) for a, b in zip(x, y, strict=True)])
 
 
