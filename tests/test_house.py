@@ -29,7 +29,7 @@ ORDER = (
     "experiments", "experiments.run", "experiments.tasks", "experiments.addition", "experiments.gradients",
     "experiments.draw",
     "experiments.worlds", "experiments.claims", "experiments.readings", "experiments.arena", "experiments.language",
-    "experiments.norms", "experiments.arms",
+    "experiments.norms", "experiments.arms", "experiments.departures",
     "experiments.engine", "experiments.published", "experiments.rules",
     "experiments.tournament", "experiments.static", "experiments.allocation",
     "experiments.controlled", "experiments.dynamics", "experiments.objectives", "experiments.pictures",

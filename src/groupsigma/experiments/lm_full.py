@@ -2,7 +2,7 @@
 
 Two families of problems, so that one sees what carries over. Stages of resumable jobs: the start, Theorem 1 on its
 gradients, how large Δs is; every method on the same grid of learning rates; each at its best on other seeds; GRPO at
-other G.
+other G; where the identity stops.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from groupsigma.checks import Floats
 from groupsigma.dial import DR_GRPO, GRPO, LOGIT, MAXRL, Dial
 from groupsigma.experiments import addition
 from groupsigma.experiments.arms import WAYS, Arm, Passes, run_arm
+from groupsigma.experiments.departures import CLIPS, kl, passes, stale
 from groupsigma.experiments.gradients import Group, groups, theorem
 from groupsigma.experiments.language import Language
 from groupsigma.experiments.norms import norms
@@ -31,6 +32,8 @@ SCHEMA = "groupsigma.lm-full/1"
 BUDGET, BATCH, G = 204_800, 1024, 8
 #: The same grid of learning rates for all, and the seeds they are chosen on and scored on.
 RATES, TUNING, SCORING = (1e-4, 2e-4, 4e-4, 8e-4), (100, 101), (0, 1, 2, 3, 4)
+#: Seeds of the measurements where the identity stops.
+STOPS = (0, 1, 2)
 #: Groups on which Theorem 1 is checked; updates after which norms are taken, prompts they are taken on.
 COMPARED, UPDATES, MEASURED = 32, (0, 100, 200), 1024
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -47,16 +50,17 @@ class Family:
 
     Attributes:
         ways: by name, tuned and scored. sizes: G at which silence is foretold, with GRPO at its best rate; G = 8 is
-            among the scored.
+            among the scored. departs: whether it is also measured where the identity stops.
     """
 
     setting: addition.Setting
     ways: tuple[str, ...]
     sizes: tuple[int, ...]
+    departs: bool = False
 
 
 FAMILIES: dict[str, Family] = {
-    "sums": Family(addition.FULL, tuple(WAYS), (4, 16, 32)),
+    "sums": Family(addition.FULL, tuple(WAYS), (4, 16, 32), departs=True),
     "kinds": Family(addition.KINDS, ("grpo", "dr-grpo", "dapo", "maxrl"), (4, 16)),
 }
 
@@ -78,12 +82,17 @@ def one_family(folder: Path, family: Family, *, workers: int | None = None) -> d
     parts: list[Job] = [*(("theorem", kind) for kind in _DIALS)]
     parts += [("norms", n, seed) for n in UPDATES for seed in (SCORING[:2] if n else SCORING[:1])]
     done |= run_jobs(partial(part, setting, folder), parts, folder / "parts.jsonl", workers=workers, label="gradients")
+    stops = run_jobs(
+        partial(departure, setting, folder), departures_wanted() if family.departs else (), folder / "departures.jsonl",
+        workers=workers, label="where the identity stops",
+    )  # fmt: skip
     best, grid = tuned(family, folder, workers)
     return {
         "setting": asdict(setting),
         "start": done["start",],
         "theorem": {kind: done["theorem", kind] for kind in _DIALS},
         "norms": [{"updates": job[1], "seed": job[2], **done[job]} for job in parts if job[0] == "norms"],
+        "departures": [{"job": list(job), "found": came} for job, came in stops.items()],
         "rates": best,
         "grid": _listed(grid),
         "arms": _listed(scored(family, folder, best, workers)),
@@ -146,6 +155,27 @@ def alike(text: str, right: str) -> float:
     (0.6666666666666666, 0.75)
     """
     return sum(a == b for a, b in zip(text, right, strict=False)) / max(len(text), len(right), 1)
+
+
+def departures_wanted() -> list[Job]:
+    """Passes over a batch by learning rate and clip, mini-batches whole and torn, stale answers, KL; every seed."""
+    jobs: list[Job] = [("passes", rate, clip, seed) for rate in RATES for clip in CLIPS for seed in STOPS]
+    jobs += [("minis", M, torn, seed) for M in (2, 4, 8) for torn in (0, 1) for seed in STOPS]
+    jobs += [("stale", seed) for seed in STOPS]
+    return jobs + [("kl", beta, seed) for beta in (0.0, 0.1) for seed in STOPS]
+
+
+def departure(setting: addition.Setting, folder: Path, job: Job) -> Any:
+    """One of them, on the taught model."""
+    kind, *rest = job
+    start = addition.taught(setting, folder)
+    if kind == "passes":
+        return passes(start, setting, rest[0], rest[1], rest[2], K=4)
+    if kind == "minis":
+        return passes(start, setting, 2e-4, "grpo", rest[2], K=1, M=rest[0], torn=bool(rest[1]))
+    if kind == "stale":
+        return stale(start, setting, rest[0])
+    return kl(start, setting, rest[1], beta=rest[0], looks=(0, 25) if rest[0] else (0, 25, 50, 100))
 
 
 def compute(setting: addition.Setting, folder: Path, job: Job) -> Any:
