@@ -23,13 +23,18 @@ SMALL = dict(
 )  # fmt: skip
 
 
+STOPS = [("passes", 2e-4, clip, seed) for clip in ("grpo", "none") for seed in (0, 1)]
+STOPS += [("stale", 0), ("stale", 1), ("kl", 0.0, 0)]
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL.items():
             patch.setattr(lm_full, name, value)
-        family = lm_full.Family(TINY, ("grpo", "dr-grpo", "dapo", "power 0.5"), (4, 16, 32))
+        family = lm_full.Family(TINY, ("grpo", "dr-grpo", "dapo", "power 0.5"), (4, 16, 32), departs=True)
+        patch.setattr(lm_full, "departures_wanted", lambda: list(STOPS))
         patch.setattr(lm_full, "FAMILIES", {"sums": family})
         yield folder, lm_full.lm_full(folder, workers=1)
 
@@ -73,9 +78,24 @@ def test_the_tables_say_what_the_runs_hold(found):
         assert sum(s for s, _ in shares) == pytest.approx(1) and sum(s for _, s in shares) == pytest.approx(1)
 
 
+def test_a_batch_used_again_and_stale_answers(found):
+    told = found[1]["families"]["sums"]
+    rows = {(row["clip"], row["pass"]): row for row in lm_findings.reused(told)}
+    assert set(rows) == {(clip, at) for clip in ("grpo", "none") for at in (1, 2, 3, 4)}
+    assert rows["grpo", 1]["distance"] < 1e-4 < rows["grpo", 2]["distance"]
+    runs = [row["found"] for row in told["departures"] if row["job"][:3] == ["passes", 2e-4, "grpo"]]
+    second = [run["updates"][1]["today"]["distance"] for run in runs]
+    assert rows["grpo", 2]["distance"] == pytest.approx(np.mean(second)) and rows["grpo", 2]["low"] == min(second)
+    ages = {row["age"]: row for row in lm_findings.aged(told, "grpo")}
+    assert ages[0]["all"] < 1e-4 < ages[16]["all"]
+    assert [row["updates"] for row in lm_findings.pulled(told)] == [25, 50, 100]
+    assert all(row["silent"] > 0 for row in lm_findings.pulled(told))
+
+
 def test_finished_jobs_are_taken_up(found, monkeypatch):
     folder, told = found
-    for name in ("compute", "part"):
+    monkeypatch.setattr(lm_full, "departures_wanted", lambda: list(STOPS))
+    for name in ("compute", "part", "departure"):
         monkeypatch.setattr(lm_full, name, lambda *_: pytest.fail("computed again"))
     assert json.loads(json.dumps(lm_full.lm_full(folder, workers=1))) == json.loads(json.dumps(told))
 

@@ -35,11 +35,49 @@ def _family(found: Mapping[str, Any]) -> list[RenderableType]:
         ("silent groups under GRPO: expected from exact solve rates, and seen", _silence(found)),
         ("where the update goes: share of gains by exact solve rate, seen (expected)", _mass(found)),
         ("how large the contrast is, by exact solve rate, at the start", _contrasts(found)),
+        *_stops(found),
         ("the methods, each at its own best learning rate", _methods(found)),
         ("held-out accuracy on the grid of learning rates", _grid(found)),
     ):
         parts += [Text(title, style="bold"), table, Text()]
     return parts[:-1]
+
+
+def _stops(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
+    """Where the identity stops; nothing where that was not measured."""
+    if not found["departures"]:
+        return []
+    again = table_of(
+        "rate, ε", "pass", "from Σ σ Δs", "cosine", "ratios alone", "clip alone", "tokens cut", "gained", "fresh"
+    )
+    for row in told.reused(found):
+        if row["clip"] != "dapo" and row["pass"] in (1, 2, 4):
+            again.add_row(
+                f"{row['rate']:g}, {'none' if row['clip'] == 'none' else '.2'}", str(row["pass"]),
+                f"{row['distance']:.2f}", f"{row['cosine']:+.2f}", f"{row['ratio']:.2f}", f"{row['cut']:.2f}",
+                f"{row['clipped']:.1%}", f"{100 * row['gained']:+.1f}", f"{100 * row['fresh']:+.1f}",
+            )  # fmt: skip
+    old = table_of("answers so many updates old", *(str(row["age"]) for row in told.aged(found, "grpo")))
+    for clip, name in (("grpo", "ε = .2"), ("none", "no clip")):
+        old.add_row(f"all groups, {name}", *(f"{row['all']:.2f}" for row in told.aged(found, clip)))
+        old.add_row(f"median group, {name}", *(f"{row['group']:.2f}" for row in told.aged(found, clip)))
+    drift = table_of("updates since the reference", "KL a token", "‖h‖/‖g‖", "cosine", "silent groups' share of ‖h‖²")
+    for row in told.pulled(found):
+        drift.add_row(
+            f"{row['updates']:.0f}",
+            f"{row['kl']:.3f}",
+            f"{row['size']:.2f}",
+            f"{row['cosine']:+.2f}",
+            f"{row['silent']:.0%}",
+        )
+    return [
+        (
+            "a batch used again: distance of the update from today's Σ σ Δs, in ‖Σ σ Δs‖; points of accuracy gained",
+            again,
+        ),
+        ("stale answers: the same distance, learning rate 2e-4", old),
+        ("KL: h its gradient, g = Σ σ Δs; β ‖h‖/‖g‖ is the distance", drift),
+    ]
 
 
 def _silence(found: Mapping[str, Any]) -> Table:

@@ -176,6 +176,61 @@ def draws(found: Run) -> dict[str, float]:
     }
 
 
+def _jobs(found: Run, kind: str) -> list[tuple[list[Any], Any]]:
+    return [(row["job"][1:], row["found"]) for row in found["departures"] if row["job"][0] == kind]
+
+
+def reused(found: Run) -> list[dict[str, Any]]:
+    """By learning rate, clip and pass over one batch: how far the update is from today's Σ σ Δs, mean of seeds.
+
+    distance, cosine: of the two; ratio, cut: what importance ratios alone and the clip do; gained: held-out accuracy
+    since before the batch, and by as many fresh batches.
+    """
+    by: dict[tuple[float, str, int], list[dict[str, float]]] = {}
+    for (rate, clip, _), came in _jobs(found, "passes"):
+        for at, row in enumerate(came["updates"], 1):
+            by.setdefault((rate, clip, at), []).append({
+                "distance": row["today"]["distance"], "cosine": row["today"]["cosine"],
+                "ratio": row["ratio"]["distance"], "cut": row["cut"], "clipped": row["clipped"],
+                "gained": row["held_out"] - came["held_out"], "fresh": row["fresh"] - came["held_out"],
+            })  # fmt: skip
+    return [
+        {"rate": rate, "clip": clip, "pass": at, **{name: float(np.mean([r[name] for r in rows])) for name in rows[0]},
+         "low": min(r["distance"] for r in rows), "high": max(r["distance"] for r in rows)}
+        for (rate, clip, at), rows in by.items()
+    ]  # fmt: skip
+
+
+def aged(found: Run, clip: str) -> list[dict[str, float]]:
+    """By age in updates: the distance of all groups' update as one, with its range, and the median group's."""
+    ages: dict[int, list[dict[str, float]]] = {}
+    for _, came in _jobs(found, "stale"):
+        for row in came:
+            told = row[clip]
+            ages.setdefault(row["age"], []).append(
+                {"all": told["all"]["distance"], "group": float(np.median(told["distance"]))}
+            )
+    return [
+        {"age": age, **{name: float(np.mean([r[name] for r in rows])) for name in rows[0]},
+         "low": min(r["all"] for r in rows), "high": max(r["all"] for r in rows)}
+        for age, rows in ages.items()
+    ]  # fmt: skip
+
+
+def pulled(found: Run) -> list[dict[str, float]]:
+    """By updates since the reference: ‖h‖/‖Σ σ Δs‖, h the gradient of KL, and the silent groups' share of ‖h‖²."""
+    out: dict[int, list[dict[str, float]]] = {}
+    for (beta, _), came in _jobs(found, "kl"):
+        for row in came:
+            if not beta and row["updates"]:
+                told = row["published"]
+                silent = told["share"]["all_right"] + told["share"]["all_wrong"]
+                out.setdefault(row["updates"], []).append(
+                    {"kl": row["kl"], "size": told["size"], "cosine": told["cosine"], "silent": silent}
+                )
+    return [{"updates": at, **{n: float(np.mean([r[n] for r in rows])) for n in rows[0]}} for at, rows in out.items()]
+
+
 def contrasts(told: Run, G: int = 8, parts: int = 10) -> list[dict[str, float]]:
     """By tenth of solve rate: ‖D‖, root mean square ‖Δs‖ of groups of G, what D is worth, and prompts there."""
     p, size = np.array(told["p"]), _sizes(told, G)

@@ -169,13 +169,14 @@ def departure(setting: addition.Setting, folder: Path, job: Job) -> Any:
     """One of them, on the taught model."""
     kind, *rest = job
     start = addition.taught(setting, folder)
+    size: dict[str, Any] = dict(prompts=BATCH // G, G=G)
     if kind == "passes":
-        return passes(start, setting, rest[0], rest[1], rest[2], K=4)
+        return passes(start, setting, rest[0], rest[1], rest[2], K=4, **size)
     if kind == "minis":
-        return passes(start, setting, 2e-4, "grpo", rest[2], K=1, M=rest[0], torn=bool(rest[1]))
+        return passes(start, setting, 2e-4, "grpo", rest[2], K=1, M=rest[0], torn=bool(rest[1]), **size)
     if kind == "stale":
-        return stale(start, setting, rest[0])
-    return kl(start, setting, rest[1], beta=rest[0], looks=(0, 25) if rest[0] else (0, 25, 50, 100))
+        return stale(start, setting, rest[0], **size)
+    return kl(start, setting, rest[1], beta=rest[0], looks=(0, 25) if rest[0] else (0, 25, 50, 100), **size)
 
 
 def compute(setting: addition.Setting, folder: Path, job: Job) -> Any:

@@ -25,6 +25,8 @@ def lm_figures(found: Mapping[str, Any]) -> dict[str, Any]:
     charts: dict[str, Any] = {}
     for name, family in found["families"].items():
         drawn = {"identity": _identity(family), "learning": _learning(family), "dial": _dial(family)}
+        if family["departures"]:
+            drawn["stops"] = _stops(family)
         charts |= {f"lm-{name}-{what}": chart for what, chart in drawn.items()}
     return charts
 
@@ -77,7 +79,7 @@ def _contrast(found: Mapping[str, Any]) -> list[Any]:
     return [
         axes.line(p, drawn, INK),
         axes.points(p, drawn, INK),
-        axes.label(0.4, max(drawn[3:]) + top * 0.07, "‖Δs‖ as drawn, G = 8", INK),
+        axes.label(0.4, max(drawn[len(drawn) // 3 :]) + top * 0.07, "‖Δs‖ as drawn, G = 8", INK),
         axes.line(p, own, COLORS["plan"]),
         axes.points(p, own, COLORS["plan"]),
         axes.label(0.4, float(np.interp(0.4, p, own)) - top * 0.1, "‖E Δs‖", COLORS["plan"]),
@@ -137,6 +139,54 @@ def _curve(runs: Sequence[Mapping[str, Any]], what: str, where: int | None, spen
     y = np.array([[look[what] if where is None else look[what][where] for look in run["looks"]] for run in runs])
     common = np.linspace(0, np.round(x[:, -1].min()), x.shape[1])
     return common, np.array([np.interp(common, a, b) for a, b in zip(x, y, strict=True)])
+
+
+def _stops(found: Mapping[str, Any]) -> Any:
+    rows = told.reused(found)
+    passes = sorted({row["pass"] for row in rows})
+    a = Axes("pass over the batch", "‖u − g‖ / ‖g‖", tuple(passes), (0, 0.5, 1, 1.5, 2))
+    shades = dict(zip(sorted({row["rate"] for row in rows}), _BY_SIZE.values(), strict=False))
+    again = []
+    for rate, color in shades.items():
+        for clip, dash in (("grpo", ()), ("none", (4, 3))):
+            here = [row for row in rows if row["rate"] == rate and row["clip"] == clip]
+            y = [row["distance"] for row in here]
+            again.append(a.line(passes, y, color, dash=dash))
+            if not dash:
+                again += [
+                    a.points(passes, y, color),
+                    a.label(passes[0] + 0.05, 1.92 - 0.12 * len(again) / 3, f"{rate:g}", color),
+                ]
+    b = Axes("age of the answers, updates", "‖u − g‖ / ‖g‖", (0, 4, 8, 12, 16), (0, 0.5, 1, 1.5, 2))
+    old = []
+    for clip, color, words, up in (("grpo", INK, "clipped at .2", 1.4), ("none", COLORS["plan"], "no clip", 0.35)):
+        ages = told.aged(found, clip)
+        x = [row["age"] for row in ages]
+        old += [
+            b.band(x, [row["low"] for row in ages], [row["high"] for row in ages], color),
+            b.line(x, [row["all"] for row in ages], color),
+            b.label(9, up, words, color),
+        ]
+    rate = min(shades, key=lambda r: abs(r - 2e-4))
+    here = [row for row in rows if row["rate"] == rate and row["clip"] == "grpo"]
+    points = [100 * row[name] for row in here for name in ("gained", "fresh")]
+    c = Axes(
+        "passes, or fresh batches", "points of accuracy gained", (0, *passes), _nice(min(0.0, *points), max(points))
+    )
+    won = []
+    for name, color, words in (
+        ("fresh", COLORS["dapo"], "as many fresh batches"),
+        ("gained", INK, "passes over one batch"),
+    ):
+        y = [0.0, *(100 * row[name] for row in here)]
+        won += [c.line([0, *passes], y, color), c.points([0, *passes], y, color), c.label(0.2, y[-1], words, color)]
+    return row(
+        "Where the identity stops: u, the trainer's update, against g = Σ σ Δs on the same answers",
+        "GRPO, 128 × 8 answers, after 20 updates; means of 3 seeds, ranges in b; solid: clipped at .2, dashed: no clip",
+        panel("a  A batch used again, by learning rate", *again),
+        panel("b  Stale answers", *old),
+        panel(f"c  What it brings at {rate:g}", *won),
+    )
 
 
 def _dial(found: Mapping[str, Any]) -> Any:
