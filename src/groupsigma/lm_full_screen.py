@@ -35,6 +35,8 @@ def _family(found: Mapping[str, Any]) -> list[RenderableType]:
         ("silent groups under GRPO: expected from exact solve rates, and seen", _silence(found)),
         ("where the update goes: share of gains by exact solve rate, seen (expected)", _mass(found)),
         ("how large the contrast is, by exact solve rate, at the start", _contrasts(found)),
+        ("GRPO's gradient mass at G = 8: Σ σ‖Δs‖ as measured (Σ E[σ], all ‖Δs‖ equal)", _shares(found)),
+        ("‖E Δs‖ ∝ p^a (1−p)^b e^(l · tokens), and the dial of the best first-order weights", _fits(found)),
         *_stops(found),
         ("the methods, each at its own best learning rate", _methods(found)),
         ("held-out accuracy on the grid of learning rates", _grid(found)),
@@ -108,6 +110,27 @@ def _contrasts(found: Mapping[str, Any]) -> Table:
             *(f"{row['drawn']:.0f}" for row in (four, eight, most)), f"{eight['worth']:.1f} ± {2 * eight['error']:.1f}",
         )  # fmt: skip
     return shown
+
+
+def _shares(found: Mapping[str, Any]) -> Table:
+    shown = table_of("updates, seed", *told.shares(found["norms"][0]))
+    for row in found["norms"]:
+        shown.add_row(_when(row), *(f"{came:.1%} ({due:.1%})" for due, came in told.shares(row).values()))
+    return shown
+
+
+def _fits(found: Mapping[str, Any]) -> Table:
+    shown = table_of("updates, seed", "a", "b", "l", "R²", "power", "tilt")
+    for row in found["norms"]:
+        fit, (power, tilt) = told.by_length(row), told.best_dial(row)
+        shown.add_row(
+            _when(row), *(f"{fit[name]:+.2f}" for name in ("a", "b", "l", "r2")), f"{power:.1f}", f"{tilt:+.1f}"
+        )
+    return shown
+
+
+def _when(row: Mapping[str, Any]) -> str:
+    return f"{row['updates']}, {row['seed']}"
 
 
 def _methods(found: Mapping[str, Any]) -> Table:

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from groupsigma.bands import INTERIOR
+from groupsigma.bands import INTERIOR, banded
 from groupsigma.checks import Floats
 from groupsigma.experiments.gradients import EXACT
 from groupsigma.experiments.lm_full import last
+from groupsigma.law import expected_gain
+from groupsigma.sigma import gain
 
 Run = Mapping[str, Any]
 
@@ -251,6 +253,15 @@ def contrasts(told: Run, G: int = 8, parts: int = 10) -> list[dict[str, float]]:
     return out
 
 
+def shares(told: Run, G: int = 8) -> dict[str, tuple[float, float]]:
+    """GRPO's gradient mass by band: Σ E[σ], which takes ‖Δs‖ as equal, and Σ σ ‖Δs‖ of the groups drawn."""
+    p, size = np.array(told["p"]), _sizes(told, G)
+    sigma = gain(np.array(told["drawn"][str(G)]["k"]), G)
+    seen = np.where(np.isnan(size), 0.0, sigma * np.nan_to_num(size)).sum(0)
+    pairs = zip(banded(expected_gain(p, G), p).tolist(), banded(seen, p).tolist(), strict=True)
+    return dict(zip(INTERIOR, pairs, strict=True))
+
+
 def _sizes(told: Run, G: int) -> Floats:
     rows = told["drawn"][str(G)]["size"]
     return np.array([[np.nan if x is None else x for x in row] for row in rows])
@@ -278,7 +289,7 @@ def best_dial(told: Run, G: int = 8, *, noise: bool = True) -> tuple[float, floa
     if noise:
         drawn = _sizes(told, G) ** 2
         some = np.isfinite(drawn).sum(0)
-        size, inside = np.nansum(drawn, axis=0) / np.maximum(some, 1), inside & (some > 0)
+        size, inside = np.where(some > 0, np.nansum(drawn, axis=0) / np.maximum(some, 1), 1.0), inside & (some > 0)
     p, y = p[inside], (worth / size)[inside]
     x = np.column_stack([np.ones(len(p)), -np.log(p), -np.log1p(-p)])
     v = p * (1 - p)

@@ -18,6 +18,7 @@ import torch
 
 from groupsigma.checks import Floats
 from groupsigma.dial import DR_GRPO, GRPO, LOGIT, MAXRL, Dial
+from groupsigma.errors import ArgumentError
 from groupsigma.experiments import addition
 from groupsigma.experiments.arms import WAYS, Arm, Passes, run_arm
 from groupsigma.experiments.departures import CLIPS, kl, passes, stale
@@ -65,12 +66,17 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def lm_full(folder: Path, *, workers: int | None = None) -> dict[str, Any]:
+def lm_full(folder: Path, *, family: str | None = None, workers: int | None = None) -> dict[str, Any]:
     """All that was computed, as plain data; what is finished is taken up.
 
-    Args: folder: a part of it for each family holds the taught model, parts.jsonl and arms.jsonl.
+    Args:
+        folder: a part of it for each family holds the taught model and results, *.jsonl.
+        family: one of FAMILIES alone; None: all.
     """
-    told = {name: one_family(folder / name, family, workers=workers) for name, family in FAMILIES.items()}
+    if family is not None and family not in FAMILIES:
+        raise ArgumentError("reproduce lm", f"a family of {', '.join(FAMILIES)}", repr(family))
+    names = list(FAMILIES) if family is None else [family]
+    told = {name: one_family(folder / name, FAMILIES[name], workers=workers) for name in names}
     return {"schema": SCHEMA, "families": told}
 
 
