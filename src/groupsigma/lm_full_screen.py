@@ -38,8 +38,11 @@ def _family(found: Mapping[str, Any]) -> list[RenderableType]:
         ("GRPO's gradient mass at G = 8: Σ σ‖Δs‖ as measured (Σ E[σ], all ‖Δs‖ equal)", _shares(found)),
         ("‖E Δs‖ ∝ p^a (1−p)^b e^(l · tokens), and the dial of the best first-order weights", _fits(found)),
         *_stops(found),
-        ("the methods, each at its own best learning rate", _methods(found)),
-        ("held-out accuracy on the grid of learning rates", _grid(found)),
+        (
+            "the methods, each at its own best learning rate; hardest: the quarter solved least at the start",
+            _methods(found),
+        ),
+        ("held-out accuracy on the grid of learning rates; *: what the rule was scored at", _grid(found)),
     ):
         parts += [Text(title, style="bold"), table, Text()]
     return parts[:-1]
@@ -55,7 +58,7 @@ def _stops(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
     for row in told.reused(found):
         if row["clip"] != "dapo" and row["pass"] in (1, 2, 4):
             again.add_row(
-                f"{row['rate']:g}, {'none' if row['clip'] == 'none' else '.2'}", str(row["pass"]),
+                f"{_rate(row['rate'])}, {'none' if row['clip'] == 'none' else '.2'}", str(row["pass"]),
                 f"{row['distance']:.2f}", f"{row['cosine']:+.2f}", f"{row['ratio']:.2f}", f"{row['cut']:.2f}",
                 f"{row['clipped']:.1%}", f"{100 * row['gained']:+.1f}", f"{100 * row['fresh']:+.1f}",
             )  # fmt: skip
@@ -94,9 +97,9 @@ def _silence(found: Mapping[str, Any]) -> Table:
 
 def _mass(found: Mapping[str, Any]) -> Table:
     shares = told.mass(found)
-    shown = table_of("solve rate", *map(_way, shares))
-    for band in next(iter(shares.values())):
-        shown.add_row(band, *(f"{way[band][0]:.1%} ({way[band][1]:.1%})" for way in shares.values()))
+    shown = table_of("", *next(iter(shares.values())))
+    for way, bands in shares.items():
+        shown.add_row(_way(way), *(f"{came:.1%} ({due:.1%})" for came, due in bands.values()))
     return shown
 
 
@@ -134,11 +137,11 @@ def _when(row: Mapping[str, Any]) -> str:
 
 
 def _methods(found: Mapping[str, Any]) -> Table:
-    shown = table_of("", "rate", "updates", "held out", "less GRPO's", "hardest quarter", "less GRPO's")
+    shown = table_of("", "updates", "held out", "less GRPO's", "hardest", "less GRPO's")
     for row in told.methods(found):
         shown.add_row(
-            _way(row["way"]), f"{row['rate']:g}", f"{row['updates']:.0f}", _percent(row["held_out"]),
-            _apart(row.get("held_out less")), _percent(row["hardest"]), _apart(row.get("hardest less")),
+            _way(row["way"]), f"{row['updates']:.0f}", _percent(row["held_out"]), _apart(row.get("held_out less")),
+            _percent(row["hardest"]), _apart(row.get("hardest less")),
         )  # fmt: skip
     return shown
 
@@ -146,10 +149,16 @@ def _methods(found: Mapping[str, Any]) -> Table:
 def _grid(found: Mapping[str, Any]) -> Table:
     table = told.grid(found)
     rates = sorted({rate for row in table.values() for rate in row})
-    shown = table_of("", *(f"{rate:g}" for rate in rates))
+    shown = table_of("", *map(_rate, rates))
     for way, row in table.items():
-        shown.add_row(_way(way), *(f"{row[rate][0]:.1%}" if rate in row else "" for rate in rates))
+        best = found["rates"][way]
+        shown.add_row(_way(way), *(f"{row[rate][0]:.1%}{' *' if rate == best else '  '}" for rate in rates))
     return shown
+
+
+def _rate(rate: float) -> str:
+    """2e-4, as it is written in papers."""
+    return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def _way(name: str) -> str:

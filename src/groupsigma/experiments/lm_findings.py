@@ -220,7 +220,7 @@ def aged(found: Run, clip: str) -> list[dict[str, float]]:
 
 
 def pulled(found: Run) -> list[dict[str, float]]:
-    """By updates since the reference: ‖h‖/‖Σ σ Δs‖, h the gradient of KL, and the silent groups' share of ‖h‖²."""
+    """By updates since the reference: ‖h‖/‖Σ σ Δs‖, h the gradient of KL, silent groups' share of ‖h‖²; medians."""
     out: dict[int, list[dict[str, float]]] = {}
     for (beta, _), came in _jobs(found, "kl"):
         for row in came:
@@ -230,7 +230,8 @@ def pulled(found: Run) -> list[dict[str, float]]:
                 out.setdefault(row["updates"], []).append(
                     {"kl": row["kl"], "size": told["size"], "cosine": told["cosine"], "silent": silent}
                 )
-    return [{"updates": at, **{n: float(np.mean([r[n] for r in rows])) for n in rows[0]}} for at, rows in out.items()]
+    # The median: where a batch is almost silent, g is small and the ratio large.
+    return [{"updates": at, **{n: float(np.median([r[n] for r in rows])) for n in rows[0]}} for at, rows in out.items()]
 
 
 def contrasts(told: Run, G: int = 8, parts: int = 10) -> list[dict[str, float]]:

@@ -58,9 +58,9 @@ def _silence(found: Mapping[str, Any]) -> list[Any]:
         layers += [
             axes.line(steps, expected.sum(0) / groups.sum(0), color, width=1.3),
             axes.points(steps, silent.sum(0) / groups.sum(0), color),
-            axes.label(most * 0.02, float(expected[:, 0].sum() / groups[:, 0].sum()) + 0.05, f"G = {G}", color),
+            axes.label(most * 0.82, float(expected[:, -3].sum() / groups[:, -3].sum()) + 0.055, f"G = {G}", color),
         ]
-    return [*layers, axes.label(most * 0.4, 0.76, "circles: seen\nlines: expected", INK)]
+    return [*layers, axes.label(most * 0.03, 0.76, "circles: seen\nlines: expected", INK)]
 
 
 def _windows(rows: Sequence[Sequence[float]]) -> Floats:
@@ -155,9 +155,9 @@ def _stops(found: Mapping[str, Any]) -> Any:
             if not dash:
                 again += [
                     a.points(passes, y, color),
-                    a.label(passes[0] + 0.05, 1.92 - 0.12 * len(again) / 3, f"{rate:g}", color),
+                    a.label(passes[0] + 0.05, 1.92 - 0.12 * len(again) / 3, f"{rate:.0e}".replace("e-0", "e-"), color),
                 ]
-    b = Axes("age of the answers, updates", "‖u − g‖ / ‖g‖", (0, 4, 8, 12, 16), (0, 0.5, 1, 1.5, 2))
+    b = Axes("age of the answers, updates", "‖u − g‖ / ‖g‖", (0, 4, 8, 12, 16), (0, 0.5, 1, 1.5, 2, 2.5))
     old = []
     for clip, color, words, up in (("grpo", INK, "clipped at .2", 1.4), ("none", COLORS["plan"], "no clip", 0.35)):
         ages = told.aged(found, clip)
@@ -167,25 +167,25 @@ def _stops(found: Mapping[str, Any]) -> Any:
             b.line(x, [row["all"] for row in ages], color),
             b.label(9, up, words, color),
         ]
-    rate = min(shades, key=lambda r: abs(r - 2e-4))
-    here = [row for row in rows if row["rate"] == rate and row["clip"] == "grpo"]
-    points = [100 * row[name] for row in here for name in ("gained", "fresh")]
-    c = Axes(
-        "passes, or fresh batches", "points of accuracy gained", (0, *passes), _nice(min(0.0, *points), max(points))
-    )
-    won = []
-    for name, color, words in (
-        ("fresh", COLORS["dapo"], "as many fresh batches"),
-        ("gained", INK, "passes over one batch"),
-    ):
-        y = [0.0, *(100 * row[name] for row in here)]
-        won += [c.line([0, *passes], y, color), c.points([0, *passes], y, color), c.label(0.2, y[-1], words, color)]
+    betas = (0, 0.02, 0.04, 0.06, 0.08, 0.1)
+    c = Axes("β of the KL term", "‖u − g‖ / ‖g‖", betas, (0, 0.2, 0.4, 0.6))
+    drift = []
+    pulled = told.pulled(found)
+    least = min(at["size"] for at in pulled)
+    for at, color in zip(pulled, list(_BY_SIZE.values())[:3], strict=True):
+        # Beside the end of its line: the lowest below it, the others above.
+        beside = -0.05 if at["size"] == least else 0.035
+        drift += [
+            c.line([0, 0.1], [0, 0.1 * at["size"]], color),
+            c.label(0.098, 0.098 * at["size"] + beside, f"{at['updates']:.0f} updates", color, align="right"),
+        ]
     return row(
         "Where the identity stops: u, the trainer's update, against g = Σ σ Δs on the same answers",
-        "GRPO, 128 × 8 answers, after 20 updates; means of 3 seeds, ranges in b; solid: clipped at .2, dashed: no clip",
+        "GRPO, 128 × 8 answers, after 20 updates (c: as said); 3 seeds: means, ranges in b, medians in c; "
+        "solid: clipped at .2, dashed: no clip",
         panel("a  A batch used again, by learning rate", *again),
         panel("b  Stale answers", *old),
-        panel(f"c  What it brings at {rate:g}", *won),
+        panel("c  KL to the start, after training", *drift),
     )
 
 
