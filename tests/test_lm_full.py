@@ -24,6 +24,7 @@ SMALL = dict(
 
 
 STOPS = [("passes", 2e-4, clip, seed) for clip in ("grpo", "none") for seed in (0, 1)]
+STOPS += [("minis", 2, torn, 0) for torn in (0, 1)]
 STOPS += [("stale", 0), ("stale", 1), ("kl", 0.0, 0)]
 
 
@@ -86,6 +87,9 @@ def test_a_batch_used_again_and_stale_answers(found):
     runs = [row["found"] for row in told["departures"] if row["job"][:3] == ["passes", 2e-4, "grpo"]]
     second = [run["updates"][1]["today"]["distance"] for run in runs]
     assert rows["grpo", 2]["distance"] == pytest.approx(np.mean(second)) and rows["grpo", 2]["low"] == min(second)
+    whole, torn = lm_findings.split(told)
+    assert (whole["M"], whole["torn"], torn["torn"]) == (2, False, True) and len(whole["ages"]) == 2
+    assert whole["ages"][0] < 1e-4 < whole["ages"][1] and whole["whole"] > 0.1
     ages = {row["age"]: row for row in lm_findings.aged(told, "grpo")}
     assert ages[0]["all"] < 1e-4 < ages[16]["all"]
     assert [row["updates"] for row in lm_findings.pulled(told)] == [25, 50, 100]

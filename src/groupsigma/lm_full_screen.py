@@ -62,6 +62,11 @@ def _stops(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
                 f"{row['distance']:.2f}", f"{row['cosine']:+.2f}", f"{row['ratio']:.2f}", f"{row['cut']:.2f}",
                 f"{row['clipped']:.1%}", f"{100 * row['gained']:+.1f}", f"{100 * row['fresh']:+.1f}",
             )  # fmt: skip
+    parts = table_of("one batch in M parts", *map(str, range(8)), "first, from all")
+    for row in told.split(found):
+        ages = [f"{x:.2f}" for x in row["ages"]]
+        name = f"{row['M']}, {'torn' if row['torn'] else 'whole'} groups"
+        parts.add_row(name, *ages, *[""] * (8 - len(ages)), f"{row['whole']:.2f}")
     old = table_of("answers so many updates old", *(str(row["age"]) for row in told.aged(found, "grpo")))
     for clip, name in (("grpo", "ε = .2"), ("none", "no clip")):
         old.add_row(f"all groups, {name}", *(f"{row['all']:.2f}" for row in told.aged(found, clip)))
@@ -80,6 +85,7 @@ def _stops(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
             "a batch used again: distance of the update from today's Σ σ Δs, in ‖Σ σ Δs‖; points of accuracy gained",
             again,
         ),
+        ("mini-batches, one pass at 2e-4, ε = .2: the same by age in updates", parts),
         ("stale answers: the same distance, learning rate 2e-4", old),
         ("KL: h its gradient, g = Σ σ Δs; β ‖h‖/‖g‖ is the distance", drift),
     ]

@@ -70,6 +70,11 @@ def family_verdicts(found: Run) -> list[tuple[str, float, str, bool]]:
     for row in silence(found):
         what = f"G = {row['G']}: silent groups seen, in sd of what was expected"
         out.append((what, row["off"], "-4 to 4", abs(row["off"]) <= 4))
+    every = [run["steps"] for run in [*found["grid"], *found["arms"]]]
+    came, due, spread = (sum(sum(run[name]) for run in every) for name in ("silent", "expected", "variance"))
+    off = (came - due) / np.sqrt(spread)
+    what = f"all {len(every)} runs: {came:,} groups silent, {due:,.0f} expected, in sd"
+    out.append((what, off, "-4 to 4", abs(off) <= 4))
     off = draws(found)["off"]
     out.append(("DAPO: silent groups drawn, in sd of what was expected", off, "-4 to 4", abs(off) <= 4))
     worst = max(abs(came - due) for way in mass(found).values() for came, due in way.values())
@@ -200,6 +205,20 @@ def reused(found: Run) -> list[dict[str, Any]]:
         {"rate": rate, "clip": clip, "pass": at, **{name: float(np.mean([r[name] for r in rows])) for name in rows[0]},
          "low": min(r["distance"] for r in rows), "high": max(r["distance"] for r in rows)}
         for (rate, clip, at), rows in by.items()
+    ]  # fmt: skip
+
+
+def split(found: Run) -> list[dict[str, Any]]:
+    """One pass over a batch in M mini-batches, of whole groups or torn: distance from Σ σ Δs of each, and of the first
+    from that of the whole batch; means of seeds."""
+    by: dict[tuple[int, int], list[tuple[list[float], float]]] = {}
+    for (M, torn, _), came in _jobs(found, "minis"):
+        ages = [row["today"]["distance"] for row in came["updates"]]
+        by.setdefault((M, torn), []).append((ages, came["updates"][0]["whole"]["distance"]))
+    return [
+        {"M": M, "torn": bool(torn), "ages": np.mean([a for a, _ in rows], 0).tolist(),
+         "whole": float(np.mean([w for _, w in rows]))}
+        for (M, torn), rows in by.items()
     ]  # fmt: skip
 
 
