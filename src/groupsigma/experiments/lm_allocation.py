@@ -1,4 +1,4 @@
-"""`reproduce lm-allocation`: ways to spend answers compete on a language model, tuned alike, beside an oracle.
+"""Ways to spend answers on a language model, beside an oracle that knows every solve rate.
 
 Two starts: the taught model's own problems, whose solve rates are spread flat, and a pool chosen so that they follow
 Big-Math's, which is what users have. The rules are those of the simulated contest; the world is a `Language`.
@@ -29,7 +29,7 @@ from groupsigma.experiments.rules import Planner
 from groupsigma.experiments.worlds import Drawn
 
 #: Problems that a pool is chosen from.
-_CANDIDATES = 40_000
+CANDIDATES = 40_000
 
 #: Rule by name; each takes its knob.
 RULES: dict[str, Callable[..., Callable[[Any], Drawn]]] = {
@@ -86,7 +86,7 @@ def pool(setting: addition.Setting, folder: Path, start: str) -> tuple[Sequence[
     if start == "flat":
         return rows, held_out
     rng = np.random.default_rng([setting.seed, 2])
-    found = addition.problems(_CANDIDATES, rng, digits=setting.digits)
+    found = addition.problems(CANDIDATES, rng, digits=setting.digits, task=setting.task)
     model, tokenizer = addition.load(addition.taught(setting, folder))
     p = addition.solve_chances(model, tokenizer, found)
     spread = start_spread()
@@ -111,11 +111,12 @@ def nearest(have: Floats, wanted: Floats) -> list[int]:
 
 
 def columns(rows: Sequence[Row]) -> Floats:
-    """What anyone can see of a problem: lengths of the numbers in it and of its answer, standardised, [P, 3]."""
-    seen = []
-    for row in rows:
-        first, second = (len(part) for part in row["prompt"].rstrip("=").split("+"))
-        seen.append([max(first, second), min(first, second), len(row["answer"])])
+    """What anyone can see of a problem, standardised, [P, d]: its digits, lengths of prompt and answer, its kind."""
+    kinds = sorted({str(row.get("kind", "")) for row in rows})
+    seen = [
+        [row["digits"], len(row["prompt"]), len(row["answer"]), *(row.get("kind") == kind for kind in kinds[1:])]
+        for row in rows
+    ]
     x = np.array(seen, dtype=np.float64)
     return np.asarray((x - x.mean(0)) / np.maximum(x.std(0), 1e-9))
 
