@@ -55,10 +55,13 @@ def _silence(found: Mapping[str, Any]) -> list[Any]:
             _windows([run["steps"][name] for run in runs]) for name in ("silent", "groups", "expected")
         )
         steps = _WINDOW * (np.arange(silent.shape[1]) + 0.5)
+        named = max(0, silent.shape[1] - 3)
         layers += [
             axes.line(steps, expected.sum(0) / groups.sum(0), color, width=1.3),
             axes.points(steps, silent.sum(0) / groups.sum(0), color),
-            axes.label(most * 0.82, float(expected[:, -3].sum() / groups[:, -3].sum()) + 0.055, f"G = {G}", color),
+            axes.label(
+                most * 0.82, float(expected[:, named].sum() / groups[:, named].sum()) + 0.055, f"G = {G}", color
+            ),
         ]
     return [*layers, axes.label(most * 0.03, 0.76, "circles: seen\nlines: expected", INK)]
 
