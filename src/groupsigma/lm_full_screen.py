@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from rich.console import RenderableType
@@ -13,6 +14,11 @@ from groupsigma.experiments import lm_findings as told
 from groupsigma.experiments.lm_full import BATCH, BUDGET
 from groupsigma.presets import spoken
 from groupsigma.screen import table_of, verdict_table
+
+_METHODS = (
+    "the methods, each at its own best learning rate: last quarter of the looks; cut: share of steps whose gradient's "
+    "norm is above 1; quarters of the held-out problems by solve rate at the start"
+)
 
 
 def lm_full_screen(found: Mapping[str, Any]) -> list[RenderableType]:
@@ -34,14 +40,16 @@ def _family(found: Mapping[str, Any]) -> list[RenderableType]:
     for title, table in (
         ("silent groups under GRPO: expected from exact solve rates, and seen", _silence(found)),
         ("where the update goes: share of gains by exact solve rate, seen (expected)", _mass(found)),
-        ("how large the contrast is, by exact solve rate, at the start", _contrasts(found)),
-        ("GRPO's gradient mass at G = 8: Σ σ‖Δs‖ as measured (Σ E[σ], all ‖Δs‖ equal)", _shares(found)),
+        (
+            "how large the contrast is, by solve rate, at the start; here ± is two standard errors over prompts",
+            _contrasts(found),
+        ),
+        ("GRPO's gradient mass in groups of 8: Σ σ‖Δs‖ (Σ σ of the same groups)", _shares(found)),
         ("‖E Δs‖ ∝ p^a (1−p)^b e^(l · tokens), and the dial of the best first-order weights", _fits(found)),
         *_stops(found),
-        (
-            "the methods, each at its own best learning rate; hardest: the quarter solved least at the start",
-            _methods(found),
-        ),
+        (_METHODS, _methods(found)),
+        ("less GRPO's, in points, p after Holm; and answers to a held-out accuracy", _against(found)),
+        ("GRPO at other G, all at the rate that was best for G = 8", _by_size(found)),
         ("held-out accuracy on the grid of learning rates; *: what the rule was scored at", _grid(found)),
     ):
         parts += [Text(title, style="bold"), table, Text()]
@@ -52,14 +60,13 @@ def _stops(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
     """Where the identity stops; nothing where that was not measured."""
     if not found["departures"]:
         return []
-    again = table_of(
-        "rate, ε", "pass", "from Σ σ Δs", "cosine", "ratios alone", "clip alone", "tokens cut", "gained", "fresh"
-    )
+    again = table_of("rate, ε", "pass", "distance", "cosine", "along", "ratios", "clip", "tokens", "gained", "fresh")
     for row in told.reused(found):
         if row["clip"] != "dapo" and row["pass"] in (1, 2, 4):
             again.add_row(
                 f"{_rate(row['rate'])}, {'none' if row['clip'] == 'none' else '.2'}", str(row["pass"]),
-                f"{row['distance']:.2f}", f"{row['cosine']:+.2f}", f"{row['ratio']:.2f}", f"{row['cut']:.2f}",
+                f"{row['distance']:.2f}", f"{row['cosine']:+.2f}", f"{row['along']:+.2f}",
+                f"{row['ratio']:.2f}", f"{row['cut']:.2f}",
                 f"{row['clipped']:.1%}", f"{100 * row['gained']:+.1f}", f"{100 * row['fresh']:+.1f}",
             )  # fmt: skip
     parts = table_of("one batch in M parts", *map(str, range(8)), "first, from all")
@@ -92,11 +99,13 @@ def _stops(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
 
 
 def _silence(found: Mapping[str, Any]) -> Table:
-    shown = table_of("G", "seeds", "seen", "expected", "off, in sd", "first 10 steps", "last 10", "forecast is off by")
+    shown = table_of(
+        "G", "seeds", "seen", "expected", "off, in sd", "first 10 steps", "last 10", "forecast off", "mean"
+    )
     for row in told.silence(found):
         shown.add_row(
             str(row["G"]), str(row["seeds"]), _percent(row["measured"]), f"{row['expected']:.1%}", f"{row['off']:+.1f}",
-            f"{row['first']:.1%}", f"{row['last']:.1%}", f"{row['tracked']:.1%}",
+            f"{row['first']:.1%}", f"{row['last']:.1%}", f"{row['tracked']:.1%}", f"{row['bias']:+.1%}",
         )  # fmt: skip
     return shown
 
@@ -129,12 +138,12 @@ def _shares(found: Mapping[str, Any]) -> Table:
 
 
 def _fits(found: Mapping[str, Any]) -> Table:
-    shown = table_of("updates, seed", "a", "b", "l", "R²", "power", "tilt")
+    shown = table_of("updates, seed", "a", "b", "l", "R²", "power", "95 %", "tilt", "95 %")
     for row in found["norms"]:
         fit, (power, tilt) = told.by_length(row), told.best_dial(row)
-        shown.add_row(
-            _when(row), *(f"{fit[name]:+.2f}" for name in ("a", "b", "l", "r2")), f"{power:.1f}", f"{tilt:+.1f}"
-        )
+        powers, tilts = (f"{low:+.1f} to {high:+.1f}" for low, high in told.dial_range(row))
+        fits = [f"{fit[name]:+.2f}" for name in ("a", "b", "l", "r2")]
+        shown.add_row(_when(row), *fits, f"{power:.1f}", powers, f"{tilt:+.1f}", tilts)
     return shown
 
 
@@ -143,13 +152,38 @@ def _when(row: Mapping[str, Any]) -> str:
 
 
 def _methods(found: Mapping[str, Any]) -> Table:
-    shown = table_of("", "updates", "held out", "less GRPO's", "hardest", "less GRPO's")
+    shown = table_of("", "updates", "cut", "held out", "hardest", "second", "third", "easiest", "trained on")
     for row in told.methods(found):
+        others = [f"{x:.1%}" for x in (*row["quarters"][1:], row["seen"])]
+        ends = [_percent(row["held_out"]), _percent(row["hardest"]), *others]
+        shown.add_row(_way(row["way"]), f"{row['updates']:.0f}", f"{row['cut']:.0%}", *ends)
+    return shown
+
+
+def _against(found: Mapping[str, Any]) -> Table:
+    shown = table_of("", "held out", "p", "hardest quarter", "p", *(f"to {target:g}" for target in told.TARGETS))
+    for row in told.methods(found):
+        apart = [x for what in ("held_out", "hardest") for x in (_apart(row.get(f"{what} less")), _chance(row, what))]
+        shown.add_row(_way(row["way"]), *apart, *map(_thousands, row["answers"]))
+    return shown
+
+
+def _by_size(found: Mapping[str, Any]) -> Table:
+    shown = table_of("G", "cut", "held out", "less G = 8", "hardest", "less G = 8", "trained on")
+    for row in told.by_size(found):
         shown.add_row(
-            _way(row["way"]), f"{row['updates']:.0f}", _percent(row["held_out"]), _apart(row.get("held_out less")),
-            _percent(row["hardest"]), _apart(row.get("hardest less")),
+            str(row["G"]), f"{row['cut']:.0%}", _percent(row["held_out"]), _apart(row.get("held_out less")),
+            _percent(row["hardest"]), _apart(row.get("hardest less")), f"{row['seen']:.1%}",
         )  # fmt: skip
     return shown
+
+
+def _chance(row: Mapping[str, Any], what: str) -> str:
+    return f"{row[f'{what} p']:.1g}" if f"{what} p" in row else ""
+
+
+def _thousands(answers: float) -> str:
+    return f"{answers / 1000:.0f}k" if isfinite(answers) else "never"
 
 
 def _grid(found: Mapping[str, Any]) -> Table:

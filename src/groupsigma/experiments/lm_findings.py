@@ -13,10 +13,12 @@ from groupsigma.bands import INTERIOR, banded
 from groupsigma.checks import Floats
 from groupsigma.experiments.gradients import EXACT
 from groupsigma.experiments.lm_full import last
-from groupsigma.law import expected_gain
 from groupsigma.sigma import gain
 
 Run = Mapping[str, Any]
+
+#: Held-out accuracies to which answers are counted.
+TARGETS = (0.58, 0.6, 0.62)
 
 
 def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
@@ -88,29 +90,55 @@ def of(found: Run, way: str, G: int = 8) -> list[Run]:
 
 
 def methods(found: Run) -> list[dict[str, Any]]:
-    """Of each way: its rate, final accuracy and solve rate of the hardest quarter, and both against GRPO's."""
+    """Of each way at its best rate: `ends` of its scored runs and, against GRPO's, differences with p after Holm."""
     base = of(found, "grpo")
-    out = []
-    for way, rate in found["rates"].items():
-        runs = of(found, way)
-        final, hard = _ends(runs)
-        told = {
-            "way": way,
-            "rate": rate,
-            "seeds": len(runs),
-            "updates": float(np.mean([run["looks"][-1]["updates"] for run in runs])),
-            "held_out": interval(final),
-            "hardest": interval(hard),
-        }
-        if way != "grpo":
-            theirs = _ends(base)
-            told |= {"held_out less": difference(final, theirs[0]), "hardest less": difference(hard, theirs[1])}
-        out.append(told)
+    out = [{"way": way, "rate": rate, **ends(of(found, way))} for way, rate in found["rates"].items()]
+    tests = []
+    for row in out:
+        for what in ("held_out", "hardest") if row["way"] != "grpo" else ():
+            mine, theirs = _each(of(found, row["way"]), what), _each(base, what)
+            row[f"{what} less"] = difference(mine, theirs)
+            tests.append((float(stats.ttest_ind(mine, theirs, equal_var=False).pvalue), row, what))
+    worst = 0.0
+    for at, (p, row, what) in enumerate(sorted(tests, key=lambda test: test[0])):
+        worst = max(worst, min(1.0, p * (len(tests) - at)))
+        row[f"{what} p"] = worst
     return out
 
 
-def _ends(runs: Sequence[Run]) -> tuple[list[float], list[float]]:
-    return [float(last(run, "held_out")) for run in runs], [float(last(run, "held_out quarters")[0]) for run in runs]
+def by_size(found: Run) -> list[dict[str, Any]]:
+    """Of GRPO at each G, all at the rate best for G = 8: `ends`, and differences from G = 8."""
+    base, out = of(found, "grpo"), []
+    for G in sorted({arm["G"] for arm in found["arms"] if arm["way"] == "grpo"}):
+        runs = of(found, "grpo", G)
+        row = {"G": G, **ends(runs)}
+        for what in ("held_out", "hardest") if G != 8 else ():
+            row[f"{what} less"] = difference(_each(runs, what), _each(base, what))
+        out.append(row)
+    return out
+
+
+def ends(runs: Sequence[Run]) -> dict[str, Any]:
+    """Final accuracy, its quarters from the hardest on, that on problems trained on; updates; share of steps cut.
+
+    answers: until held-out accuracy has passed .58, .6 and .62 for good, medians; inf where most runs never do.
+    """
+    return {
+        "seeds": len(runs),
+        "updates": float(np.mean([run["looks"][-1]["updates"] for run in runs])),
+        "held_out": interval(_each(runs, "held_out")),
+        "hardest": interval(_each(runs, "hardest")),
+        "quarters": np.mean([last(run, "held_out quarters") for run in runs], axis=0).tolist(),
+        "seen": float(np.mean([last(run, "seen") for run in runs])),
+        "cut": float(np.mean([np.mean(np.array(run["steps"]["norm"]) > 1) for run in runs])),
+        "answers": [float(np.median([answers_to(run, target) for run in runs])) for target in TARGETS],
+    }
+
+
+def _each(runs: Sequence[Run], what: str) -> list[float]:
+    if what == "hardest":
+        return [float(last(run, "held_out quarters")[0]) for run in runs]
+    return [float(last(run, what)) for run in runs]
 
 
 def grid(found: Run) -> dict[str, dict[float, tuple[float, float]]]:
@@ -131,6 +159,7 @@ def grid(found: Run) -> dict[str, dict[float, tuple[float, float]]]:
 def silence(found: Run) -> list[dict[str, Any]]:
     """By G: silent share of GRPO's groups, measured and expected from exact solve rates, and how far apart.
 
+    bias: mean of foreseen − expected.
     off: (measured − expected) in standard deviations, over all groups. step: root mean square over steps of the same.
     foreseen: mean of what a Tracker foretold; tracked: mean of |foreseen − expected|, first quarter left out.
     """
@@ -153,6 +182,7 @@ def silence(found: Run) -> list[dict[str, Any]]:
             "first": float(silent[:, :10].sum() / groups[:, :10].sum()),
             "last": float(silent[:, -10:].sum() / groups[:, -10:].sum()),
             "foreseen": float(foreseen[:, seen].mean()),
+            "bias": float((foreseen - expected / groups)[:, seen].mean()),
             "tracked": float(np.abs(foreseen - expected / groups)[:, seen].mean()),
         })  # fmt: skip
     return out
@@ -190,8 +220,8 @@ def _jobs(found: Run, kind: str) -> list[tuple[list[Any], Any]]:
 def reused(found: Run) -> list[dict[str, Any]]:
     """By learning rate, clip and pass over one batch: how far the update is from today's Σ σ Δs, mean of seeds.
 
-    distance, cosine: of the two; ratio, cut: what importance ratios alone and the clip do; gained: held-out accuracy
-    since before the batch, and by as many fresh batches.
+    distance, cosine: of the two; along: the part of u along g, in ‖g‖; ratio, cut: what importance ratios alone and
+    the clip do; gained: held-out accuracy since before the batch, and by as many fresh batches.
     """
     by: dict[tuple[float, str, int], list[dict[str, float]]] = {}
     for (rate, clip, _), came in _jobs(found, "passes"):
@@ -199,6 +229,7 @@ def reused(found: Run) -> list[dict[str, Any]]:
             by.setdefault((rate, clip, at), []).append({
                 "distance": row["today"]["distance"], "cosine": row["today"]["cosine"],
                 "ratio": row["ratio"]["distance"], "cut": row["cut"], "clipped": row["clipped"],
+                "along": row["today"]["cosine"] * row["today"]["length"],
                 "gained": row["held_out"] - came["held_out"], "fresh": row["fresh"] - came["held_out"],
             })  # fmt: skip
     return [
@@ -209,8 +240,10 @@ def reused(found: Run) -> list[dict[str, Any]]:
 
 
 def split(found: Run) -> list[dict[str, Any]]:
-    """One pass over a batch in M mini-batches, of whole groups or torn: distance from Σ σ Δs of each, and of the first
-    from that of the whole batch; means of seeds."""
+    """One pass over a batch in M mini-batches, of whole groups or torn: how far each update is from its Σ σ Δs.
+
+    whole: how far the first is from the whole batch's. Means of seeds.
+    """
     by: dict[tuple[int, int], list[tuple[list[float], float]]] = {}
     for (M, torn, _), came in _jobs(found, "minis"):
         ages = [row["today"]["distance"] for row in came["updates"]]
@@ -274,11 +307,11 @@ def contrasts(told: Run, G: int = 8, parts: int = 10) -> list[dict[str, float]]:
 
 
 def shares(told: Run, G: int = 8) -> dict[str, tuple[float, float]]:
-    """GRPO's gradient mass by band: Σ E[σ], which takes ‖Δs‖ as equal, and Σ σ ‖Δs‖ of the groups drawn."""
+    """GRPO's gradient mass by band in the groups drawn: Σ σ, which takes ‖Δs‖ as equal, and Σ σ ‖Δs‖."""
     p, size = np.array(told["p"]), _sizes(told, G)
     sigma = gain(np.array(told["drawn"][str(G)]["k"]), G)
     seen = np.where(np.isnan(size), 0.0, sigma * np.nan_to_num(size)).sum(0)
-    pairs = zip(banded(expected_gain(p, G), p).tolist(), banded(seen, p).tolist(), strict=True)
+    pairs = zip(banded(sigma.sum(0), p).tolist(), banded(seen, p).tolist(), strict=True)
     return dict(zip(INTERIOR, pairs, strict=True))
 
 
@@ -301,8 +334,23 @@ def best_dial(told: Run, G: int = 8, *, noise: bool = True) -> tuple[float, floa
     """(power, tilt) whose weights come nearest the best first-order ones, w(p) ∝ worth / (E‖Δs‖² p(1−p)).
 
     The gain c on a prompt moves the held-out problems by c · worth and costs c² E‖Δs‖² of noise; so c ∝ worth / E‖Δs‖².
-    Without noise c ∝ worth. A Poisson fit over prompts: worth may be negative, its mean by difficulty is not.
+    Without noise c ∝ worth. Least squares in c over prompts: worth may be negative, its mean by difficulty is not.
     """
+    p, y = _first_order(told, G, noise)
+    return _nearest_dial(p, y)
+
+
+def dial_range(told: Run, resamples: int = 200) -> tuple[tuple[float, float], tuple[float, float]]:
+    """95 % ranges of `best_dial`'s power and tilt over prompts drawn again."""
+    p, y = _first_order(told, 8, True)
+    rng = np.random.default_rng(0)
+    found = [_nearest_dial(p[again], y[again]) for again in rng.integers(len(p), size=(resamples, len(p)))]
+    low, high = np.quantile(np.array(found), (0.025, 0.975), axis=0)
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
+
+
+def _first_order(told: Run, G: int, noise: bool) -> tuple[Floats, Floats]:
+    """Solve rates, and the best gains there up to a factor; the ends, where odds run away, are left out."""
     p, worth = np.array(told["p"]), np.array(told["worth"])
     inside = (p > 0.02) & (p < 0.98)
     size = np.ones(len(p))
@@ -310,15 +358,20 @@ def best_dial(told: Run, G: int = 8, *, noise: bool = True) -> tuple[float, floa
         drawn = _sizes(told, G) ** 2
         some = np.isfinite(drawn).sum(0)
         size, inside = np.where(some > 0, np.nansum(drawn, axis=0) / np.maximum(some, 1), 1.0), inside & (some > 0)
-    p, y = p[inside], (worth / size)[inside]
+    y = (worth / size)[inside]
+    return p[inside], y / np.abs(y).mean()
+
+
+def _nearest_dial(p: Floats, y: Floats) -> tuple[float, float]:
+    """By Gauss and Newton's method: min Σ (e^c p^(1−a) (1−p)^(1−b) − y)²; power a + b, tilt (a − b)/2."""
     x = np.column_stack([np.ones(len(p)), -np.log(p), -np.log1p(-p)])
     v = p * (1 - p)
-    y = y / np.abs(y).mean()
     theta = np.array([np.log(max(y.mean(), 1e-3)), 0.5, 0.5])
-    # c = e^x·θ · v: least squares in c, by Gauss and Newton's method.
-    for _ in range(100):
+    for _ in range(200):
         c = np.exp(x @ theta) * v
-        step = np.linalg.lstsq(x * c[:, None], y - c, rcond=None)[0]
-        theta = theta + np.clip(step, -0.5, 0.5)
+        step = np.clip(np.linalg.lstsq(x * c[:, None], y - c, rcond=None)[0], -0.5, 0.5)
+        theta = theta + step
+        if np.abs(step).max() < 1e-6:
+            break
     a, b = theta[1:]
     return float(a + b), float((a - b) / 2)

@@ -32,11 +32,11 @@ def lm_figures(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identity(found: Mapping[str, Any]) -> Any:
-    seeds = len(told.of(found, "grpo", 4))
+    seeds, more = (len(told.of(found, "grpo", G)) for G in (4, 8))
     return row(
         "On a language model: silence as the closed form has it; the contrast is not the same for all",
-        f"GRPO, {BATCH:,} answers a step, {seeds} seeds of each G (5 of G = 8), means of {_WINDOW} steps; contrast: "
-        f"{len(found['norms'][0]['p']):,} prompts at the start, all {found['start']['parameters']:,} parameters",
+        f"GRPO, {BATCH:,} answers a step, {seeds} seeds of each G ({more} of G = 8), means of {_WINDOW} steps; "
+        f"contrast: {len(found['norms'][0]['p']):,} prompts at the start, {found['start']['parameters']:,} parameters",
         panel("a  Silent groups", *_silence(found)),
         panel("b  How large the contrast is", *_contrast(found)),
         panel("c  What it is worth to held-out problems", *_worth(found)),
