@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 pytest.importorskip("transformers")
 
@@ -112,6 +113,30 @@ def test_the_screen_and_the_pictures(found, capsys, tmp_path):
         assert save(chart, tmp_path / f"{name}.png").stat().st_size > 20_000
 
 
+def test_chances_are_holm_s_over_all_comparisons(found):
+    told = found[1]["families"]["sums"]
+    rows = lm_findings.methods(told)
+    base = [float(lm_full.last(run, "held_out")) for run in lm_findings.of(told, "grpo")]
+    raw = {}
+    for row in rows[1:]:
+        for what, name, at in (("held_out", "held_out", None), ("hardest", "held_out quarters", 0)):
+            mine, theirs = (
+                [float(np.atleast_1d(lm_full.last(run, name))[at or 0]) for run in lm_findings.of(told, way)]
+                for way in (row["way"], "grpo")
+            )
+            raw[row["way"], what] = stats.ttest_ind(mine, theirs, equal_var=False).pvalue
+    assert len(raw) == 6 and "held_out p" not in rows[0]
+    least = min(raw, key=raw.get)
+    shown = {(row["way"], what): row[f"{what} p"] for row in rows[1:] for what in ("held_out", "hardest")}
+    assert shown[least] == pytest.approx(min(1, 6 * raw[least])) == min(shown.values())
+    order = sorted(raw, key=raw.get)
+    assert [shown[key] for key in order] == sorted(shown.values()) and all(shown[k] >= raw[k] for k in raw)
+    assert rows[0]["held_out"][0] == pytest.approx(np.mean(base))
+    sizes = {row["G"]: row for row in lm_findings.by_size(told)}
+    assert set(sizes) == {4, 8, 16, 32} and "held_out less" not in sizes[8]
+    assert sizes[8]["held_out"] == rows[0]["held_out"]
+
+
 # ---- the parts of the tables --------------------------------------------------------------------
 
 
@@ -142,3 +167,5 @@ def test_the_best_dial_is_found_where_worth_follows_one(power, tilt):
         "drawn": {"8": {"size": [size.tolist()]}},
     }
     assert lm_findings.best_dial(told) == pytest.approx((power, tilt), abs=0.12)
+    for (low, high), true in zip(lm_findings.dial_range(told, 40), (power, tilt), strict=True):
+        assert low - 0.1 < true < high + 0.1 and 0 < high - low < 0.6

@@ -177,7 +177,7 @@ def _stops(found: Mapping[str, Any]) -> Any:
     least = min(at["size"] for at in pulled)
     for at, color in zip(pulled, list(_BY_SIZE.values())[:3], strict=True):
         # Beside the end of its line: the lowest below it, the others above.
-        beside = -0.05 if at["size"] == least else 0.035
+        beside = -0.085 if at["size"] == least else 0.035
         drift += [
             c.line([0, 0.1], [0, 0.1 * at["size"]], color),
             c.label(0.098, 0.098 * at["size"] + beside, f"{at['updates']:.0f} updates", color, align="right"),
