@@ -8,7 +8,7 @@ from scipy import stats
 
 pytest.importorskip("transformers")
 
-from groupsigma.experiments import addition, lm_findings, lm_full
+from groupsigma.experiments import addition, lm_contrasts, lm_findings, lm_full, lm_stops
 from groupsigma.experiments.lm_pictures import lm_figures
 from groupsigma.figures import save
 from groupsigma.lm_full_screen import lm_full_screen
@@ -82,19 +82,22 @@ def test_the_tables_say_what_the_runs_hold(found):
 
 def test_a_batch_used_again_and_stale_answers(found):
     told = found[1]["families"]["sums"]
-    rows = {(row["clip"], row["pass"]): row for row in lm_findings.reused(told)}
+    rows = {(row["clip"], row["pass"]): row for row in lm_stops.reused(told)}
     assert set(rows) == {(clip, at) for clip in ("grpo", "none") for at in (1, 2, 3, 4)}
     assert rows["grpo", 1]["distance"] < 1e-4 < rows["grpo", 2]["distance"]
     runs = [row["found"] for row in told["departures"] if row["job"][:3] == ["passes", 2e-4, "grpo"]]
     second = [run["updates"][1]["today"]["distance"] for run in runs]
-    assert rows["grpo", 2]["distance"] == pytest.approx(np.mean(second)) and rows["grpo", 2]["low"] == min(second)
-    whole, torn = lm_findings.split(told)
+    assert (
+        rows["grpo", 2]["distance"] == pytest.approx(np.mean(second))
+        and rows["grpo", 2]["least"] <= rows["grpo", 2]["most"]
+    )
+    whole, torn = lm_stops.split(told)
     assert (whole["M"], whole["torn"], torn["torn"]) == (2, False, True) and len(whole["ages"]) == 2
     assert whole["ages"][0] < 1e-4 < whole["ages"][1] and whole["whole"] > 0.1
-    ages = {row["age"]: row for row in lm_findings.aged(told, "grpo")}
+    ages = {row["age"]: row for row in lm_stops.aged(told, "grpo")}
     assert ages[0]["all"] < 1e-4 < ages[16]["all"]
-    assert [row["updates"] for row in lm_findings.pulled(told)] == [25, 50, 100]
-    assert all(row["silent"] > 0 for row in lm_findings.pulled(told))
+    assert [row["updates"] for row in lm_stops.pulled(told)] == [25, 50, 100]
+    assert all(row["silent"] > 0 for row in lm_stops.pulled(told))
 
 
 def test_finished_jobs_are_taken_up(found, monkeypatch):
@@ -166,6 +169,6 @@ def test_the_best_dial_is_found_where_worth_follows_one(power, tilt):
         "worth": (size**2 * weight * rng.normal(1, 0.5, p.shape)).tolist(),
         "drawn": {"8": {"size": [size.tolist()]}},
     }
-    assert lm_findings.best_dial(told) == pytest.approx((power, tilt), abs=0.12)
-    for (low, high), true in zip(lm_findings.dial_range(told, 40), (power, tilt), strict=True):
+    assert lm_contrasts.best_dial(told) == pytest.approx((power, tilt), abs=0.12)
+    for (low, high), true in zip(lm_contrasts.dial_range(told, 40), (power, tilt), strict=True):
         assert low - 0.1 < true < high + 0.1 and 0 < high - low < 0.6

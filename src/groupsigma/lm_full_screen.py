@@ -10,9 +10,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from groupsigma.experiments import lm_contrasts, lm_stops
 from groupsigma.experiments import lm_findings as told
+from groupsigma.experiments.lm_findings import named, written
 from groupsigma.experiments.lm_full import BATCH, BUDGET
-from groupsigma.presets import spoken
 from groupsigma.screen import table_of, verdict_table
 
 _METHODS = (
@@ -44,58 +45,80 @@ def _family(found: Mapping[str, Any]) -> list[RenderableType]:
             "how large the contrast is, by solve rate, at the start; here ± is two standard errors over prompts",
             _contrasts(found),
         ),
+        ("from the hardest tenth to the easiest, at every checkpoint", _falls(found)),
         ("GRPO's gradient mass in groups of 8: Σ σ‖Δs‖ (Σ σ of the same groups)", _shares(found)),
         ("‖E Δs‖ ∝ p^a (1−p)^b e^(l · tokens), and the dial of the best first-order weights", _fits(found)),
         *_stops(found),
         (_METHODS, _methods(found)),
-        ("less GRPO's, in points, p after Holm; and answers to a held-out accuracy", _against(found)),
+        ("less GRPO's, in points, p after Holm", _against(found)),
+        ("held-out accuracy on the way, by share of the answers; and answers until it stays above", _course(found)),
         ("GRPO at other G, all at the rate that was best for G = 8", _by_size(found)),
-        ("held-out accuracy on the grid of learning rates; *: what the rule was scored at", _grid(found)),
+        (
+            "held out / hardest quarter by learning rate, on the tuning seeds; *: what the rule was scored at",
+            _grid(found),
+        ),
     ):
         parts += [Text(title, style="bold"), table, Text()]
     return parts[:-1]
+
+
+#: ε below and above, by the names of CLIPS.
+_CLIPS = {"grpo": ".2", "dapo": ".2/.28", "none": "none"}
 
 
 def _stops(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
     """Where the identity stops; nothing where that was not measured."""
     if not found["departures"]:
         return []
-    again = table_of("rate, ε", "pass", "distance", "cosine", "along", "ratios", "clip", "tokens", "gained", "fresh")
-    for row in told.reused(found):
-        if row["clip"] != "dapo" and row["pass"] in (1, 2, 4):
-            again.add_row(
-                f"{_rate(row['rate'])}, {'none' if row['clip'] == 'none' else '.2'}", str(row["pass"]),
-                f"{row['distance']:.2f}", f"{row['cosine']:+.2f}", f"{row['along']:+.2f}",
-                f"{row['ratio']:.2f}", f"{row['cut']:.2f}",
-                f"{row['clipped']:.1%}", f"{100 * row['gained']:+.1f}", f"{100 * row['fresh']:+.1f}",
-            )  # fmt: skip
-    parts = table_of("one batch in M parts", *map(str, range(8)), "first, from all")
-    for row in told.split(found):
-        ages = [f"{x:.2f}" for x in row["ages"]]
-        name = f"{row['M']}, {'torn' if row['torn'] else 'whole'} groups"
-        parts.add_row(name, *ages, *[""] * (8 - len(ages)), f"{row['whole']:.2f}")
-    old = table_of("answers so many updates old", *(str(row["age"]) for row in told.aged(found, "grpo")))
-    for clip, name in (("grpo", "ε = .2"), ("none", "no clip")):
-        old.add_row(f"all groups, {name}", *(f"{row['all']:.2f}" for row in told.aged(found, clip)))
-        old.add_row(f"median group, {name}", *(f"{row['group']:.2f}" for row in told.aged(found, clip)))
-    drift = table_of("updates since the reference", "KL a token", "‖h‖/‖g‖", "cosine", "silent groups' share of ‖h‖²")
-    for row in told.pulled(found):
-        drift.add_row(
-            f"{row['updates']:.0f}",
-            f"{row['kl']:.3f}",
-            f"{row['size']:.2f}",
-            f"{row['cosine']:+.2f}",
-            f"{row['silent']:.0%}",
-        )
     return [
         (
-            "a batch used again: distance of the update from today's Σ σ Δs, in ‖Σ σ Δs‖; points of accuracy gained",
-            again,
+            "a batch used again, in ‖g‖: u − g, g = Σ σ Δs of today; on the first pass 0. Points of accuracy gained",
+            _again(found),
         ),
-        ("mini-batches, one pass at 2e-4, ε = .2: the same by age in updates", parts),
-        ("stale answers: the same distance, learning rate 2e-4", old),
-        ("KL: h its gradient, g = Σ σ Δs; β ‖h‖/‖g‖ is the distance", drift),
+        ("mini-batches, one pass at 2e-4, ε = .2: the same by age in updates", _parts(found)),
+        ("stale answers: the same, learning rate 2e-4", _old(found)),
+        ("KL to the start: h its gradient, so that β ‖h‖/‖g‖ is the distance", _drift(found)),
     ]
+
+
+def _again(found: Mapping[str, Any]) -> Table:
+    shown = table_of("rate, ε", "pass", "u − g", "cosine", "along", "ratios", "clip", "tokens", "gained", "fresh")
+    for row in lm_stops.reused(found):
+        if row["pass"] in (2, 4):
+            shown.add_row(
+                f"{written(row['rate'])}, {_CLIPS[row['clip']]}", str(row["pass"]), f"{row['distance']:.2f}",
+                f"{row['cosine']:+.2f}", f"{row['along']:+.2f}", f"{row['ratio']:.2f}", f"{row['cut']:.2f}",
+                f"{row['clipped']:.1%}", _apart((row["gained"], row["least"], row["most"])),
+                f"{100 * row['fresh']:+.1f}",
+            )  # fmt: skip
+    return shown
+
+
+def _parts(found: Mapping[str, Any]) -> Table:
+    shown = table_of("one batch in M parts", *map(str, range(8)), "first, from all")
+    for row in lm_stops.split(found):
+        ages = [f"{x:.2f}" for x in row["ages"]]
+        name = f"{row['M']}, {'torn' if row['torn'] else 'whole'} groups"
+        shown.add_row(name, *ages, *[""] * (8 - len(ages)), f"{row['whole']:.2f}")
+    return shown
+
+
+def _old(found: Mapping[str, Any]) -> Table:
+    shown = table_of("answers so many updates old", *(str(row["age"]) for row in lm_stops.aged(found, "grpo")))
+    for clip, name in _CLIPS.items():
+        for what, whose in (("all", "all groups"), ("group", "median group")):
+            shown.add_row(f"{whose}, ε {name}", *(f"{row[what]:.2f}" for row in lm_stops.aged(found, clip)))
+    return shown
+
+
+def _drift(found: Mapping[str, Any]) -> Table:
+    shown = table_of("trained with β", "updates", "seed", "KL a token", "‖h‖/‖g‖", "TRL's", "cosine", "silent groups")
+    for row in lm_stops.pulled(found):
+        shown.add_row(
+            f"{row['beta']:g}", str(row["updates"]), str(row["seed"]), f"{row['kl']:.3f}", f"{row['size']:.2f}",
+            f"{row['corrected']:.2f}", f"{row['cosine']:+.2f}", f"{row['silent']:.1%}",
+        )  # fmt: skip
+    return shown
 
 
 def _silence(found: Mapping[str, Any]) -> Table:
@@ -114,14 +137,14 @@ def _mass(found: Mapping[str, Any]) -> Table:
     shares = told.mass(found)
     shown = table_of("", *next(iter(shares.values())))
     for way, bands in shares.items():
-        shown.add_row(_way(way), *(f"{came:.1%} ({due:.1%})" for came, due in bands.values()))
+        shown.add_row(named(way), *(f"{came:.1%} ({due:.1%})" for came, due in bands.values()))
     return shown
 
 
 def _contrasts(found: Mapping[str, Any]) -> Table:
     shown = table_of("solve rate", "prompts", "‖E Δs‖", "‖Δs‖, G = 4", "G = 8", "G = 32", "worth to held-out")
     first = found["norms"][0]
-    by_size = [told.contrasts(first, G) for G in (4, 8, 32)]
+    by_size = [lm_contrasts.contrasts(first, G) for G in (4, 8, 32)]
     for four, eight, most in zip(*by_size, strict=True):
         shown.add_row(
             f"{eight['p'] - 0.05:.1f}–{eight['p'] + 0.05:.1f}", str(eight["prompts"]), f"{eight['contrast']:.0f}",
@@ -130,18 +153,28 @@ def _contrasts(found: Mapping[str, Any]) -> Table:
     return shown
 
 
-def _shares(found: Mapping[str, Any]) -> Table:
-    shown = table_of("updates, seed", *told.shares(found["norms"][0]))
+def _falls(found: Mapping[str, Any]) -> Table:
+    shown = table_of("updates, seed", "‖E Δs‖", "factor", "‖Δs‖, G = 8", "factor", "worth to held-out", "factor")
     for row in found["norms"]:
-        shown.add_row(_when(row), *(f"{came:.1%} ({due:.1%})" for due, came in told.shares(row).values()))
+        rows = lm_contrasts.contrasts(row)
+        ends = [(rows[0][what], rows[-1][what]) for what in ("contrast", "drawn", "worth")]
+        cells = [(f"{hard:.0f} → {easy:.0f}", f"{hard / easy:.1f}") for hard, easy in ends]
+        shown.add_row(_when(row), *(cell for pair in cells for cell in pair))
+    return shown
+
+
+def _shares(found: Mapping[str, Any]) -> Table:
+    shown = table_of("updates, seed", *lm_contrasts.shares(found["norms"][0]))
+    for row in found["norms"]:
+        shown.add_row(_when(row), *(f"{came:.1%} ({due:.1%})" for due, came in lm_contrasts.shares(row).values()))
     return shown
 
 
 def _fits(found: Mapping[str, Any]) -> Table:
     shown = table_of("updates, seed", "a", "b", "l", "R²", "power", "95 %", "tilt", "95 %")
     for row in found["norms"]:
-        fit, (power, tilt) = told.by_length(row), told.best_dial(row)
-        powers, tilts = (f"{low:+.1f} to {high:+.1f}" for low, high in told.dial_range(row))
+        fit, (power, tilt) = lm_contrasts.by_length(row), lm_contrasts.best_dial(row)
+        powers, tilts = (f"{low:+.1f} to {high:+.1f}" for low, high in lm_contrasts.dial_range(row))
         fits = [f"{fit[name]:+.2f}" for name in ("a", "b", "l", "r2")]
         shown.add_row(_when(row), *fits, f"{power:.1f}", powers, f"{tilt:+.1f}", tilts)
     return shown
@@ -156,15 +189,22 @@ def _methods(found: Mapping[str, Any]) -> Table:
     for row in told.methods(found):
         others = [f"{x:.1%}" for x in (*row["quarters"][1:], row["seen"])]
         ends = [_percent(row["held_out"]), _percent(row["hardest"]), *others]
-        shown.add_row(_way(row["way"]), f"{row['updates']:.0f}", f"{row['cut']:.0%}", *ends)
+        shown.add_row(named(row["way"]), f"{row['updates']:.0f}", f"{row['cut']:.0%}", *ends)
     return shown
 
 
 def _against(found: Mapping[str, Any]) -> Table:
-    shown = table_of("", "held out", "p", "hardest quarter", "p", *(f"to {target:g}" for target in told.TARGETS))
+    shown = table_of("", "held out", "p", "hardest quarter", "p")
     for row in told.methods(found):
         apart = [x for what in ("held_out", "hardest") for x in (_apart(row.get(f"{what} less")), _chance(row, what))]
-        shown.add_row(_way(row["way"]), *apart, *map(_thousands, row["answers"]))
+        shown.add_row(named(row["way"]), *apart)
+    return shown
+
+
+def _course(found: Mapping[str, Any]) -> Table:
+    shown = table_of("", "at ¼", "at ½", "at ¾", *(f"to {target:g}" for target in told.TARGETS))
+    for row in told.methods(found):
+        shown.add_row(named(row["way"]), *(f"{x:.1%}" for x in row["course"]), *map(_thousands, row["answers"]))
     return shown
 
 
@@ -189,20 +229,15 @@ def _thousands(answers: float) -> str:
 def _grid(found: Mapping[str, Any]) -> Table:
     table = told.grid(found)
     rates = sorted({rate for row in table.values() for rate in row})
-    shown = table_of("", *map(_rate, rates))
+    shown = table_of("", *map(written, rates))
     for way, row in table.items():
         best = found["rates"][way]
-        shown.add_row(_way(way), *(f"{row[rate][0]:.1%}{' *' if rate == best else '  '}" for rate in rates))
+        shown.add_row(named(way), *(f"{_both(row[rate])}{' *' if rate == best else '  '}" for rate in rates))
     return shown
 
 
-def _rate(rate: float) -> str:
-    """2e-4, as it is written in papers."""
-    return f"{rate:.0e}".replace("e-0", "e-")
-
-
-def _way(name: str) -> str:
-    return name if " " in name else spoken(name)
+def _both(found: Sequence[float]) -> str:
+    return " / ".join(f"{x:.1%}" for x in found)
 
 
 def _percent(found: Sequence[float]) -> str:

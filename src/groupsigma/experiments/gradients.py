@@ -113,6 +113,15 @@ def theorem(
     return found
 
 
+def by_precision(model: Any, chosen: Sequence[Group], dials: Sequence[Dial]) -> dict[str, list[dict[str, Any]]]:
+    """`theorem` on each group, as plain data, in float64 and in float32."""
+    kinds = {name: getattr(torch, name) for name in EXACT}
+    return {
+        name: [found.to_dict() for group in chosen for found in theorem(model, group, dials, dtype=dtype)]
+        for name, dtype in kinds.items()
+    }
+
+
 def scores(model: Any, group: Group) -> Floats:
     """sᵢ = ∇θ log π(yᵢ|x) of each answer, one backward pass each, float64 [G, parameters]."""
     return np.stack([_gradient(model, _log_likelihoods(model, group, [i]).sum()) for i in range(len(group.answers))])

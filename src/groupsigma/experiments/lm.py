@@ -22,11 +22,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from groupsigma.dial import DR_GRPO, GRPO, LOGIT, MAXRL
 from groupsigma.experiments import addition
-from groupsigma.experiments.gradients import EXACT, groups, theorem
+from groupsigma.experiments.gradients import EXACT, by_precision, groups
 from groupsigma.experiments.run import run_jobs
 from groupsigma.methods import METHODS, method_config
 
-_DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _DIALS = (GRPO, DR_GRPO, MAXRL, LOGIT)
 
 
@@ -114,10 +113,7 @@ def _theorem(scale: Scale, start: Path) -> dict[str, Any]:
     model, tokenizer = addition.load(start)
     rows, _ = addition.data(scale.start)
     chosen = groups(model, tokenizer, rows[:256], scale.G, torch.Generator().manual_seed(1), most=scale.compared)
-    return {
-        name: [found.to_dict() for group in chosen for found in theorem(model, group, _DIALS, dtype=dtype)]
-        for name, dtype in _DTYPES.items()
-    }
+    return by_precision(model, chosen, _DIALS)
 
 
 def _train(scale: Scale, place: Path, start: Path, name: str) -> dict[str, Any]:

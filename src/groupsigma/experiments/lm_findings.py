@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from groupsigma.bands import INTERIOR, banded
-from groupsigma.checks import Floats
+from groupsigma.bands import INTERIOR
+from groupsigma.experiments import lm_contrasts, lm_stops
 from groupsigma.experiments.gradients import EXACT
-from groupsigma.experiments.lm_full import last
-from groupsigma.sigma import gain
+from groupsigma.experiments.lm_full import BUDGET, last, lm_full
+from groupsigma.presets import spoken
 
 Run = Mapping[str, Any]
 
@@ -39,10 +40,10 @@ def difference(mine: ArrayLike, theirs: ArrayLike, level: float = 0.95) -> tuple
     return float(a.mean() - b.mean()), float(found.low), float(found.high)
 
 
-def answers_to(run: Run, target: float, by: str = "answers") -> float:
-    """Answers (or tokens, updates) until held-out accuracy is `target` for good: below it never again; inf if never."""
+def answers_to(run: Run, target: float) -> float:
+    """Answers until held-out accuracy is `target` for good: below it never again; inf if never."""
     level = np.array([look["held_out"] for look in run["looks"]])
-    spent = np.array([look[by] for look in run["looks"]], dtype=np.float64)
+    spent = np.array([look["answers"] for look in run["looks"]], dtype=np.float64)
     below = np.flatnonzero(level < target)
     if not len(below):
         return 0.0
@@ -50,6 +51,49 @@ def answers_to(run: Run, target: float, by: str = "answers") -> float:
     if i == len(level) - 1:
         return float("inf")
     return float(np.interp(target, level[i : i + 2], spent[i : i + 2]))
+
+
+def lm(folder: Path, *, family: str | None = None) -> dict[str, Any]:
+    """`lm_full`, and what it says: `findings` of each family."""
+    found = lm_full(folder, family=family)
+    return {**found, "findings": {name: findings(one) for name, one in found["families"].items()}}
+
+
+def findings(found: Run) -> dict[str, Any]:
+    """Every table of a family, by name."""
+    return {
+        "silence": silence(found),
+        "mass": mass(found),
+        "methods": methods(found),
+        "sizes": by_size(found),
+        "grid": grid(found),
+        "draws": draws(found),
+        "contrasts": [lm_contrasts.contrasts(row) for row in found["norms"]],
+        "shares": [lm_contrasts.shares(row) for row in found["norms"]],
+        "passes": lm_stops.reused(found),
+        "parts": lm_stops.split(found),
+        "stale": {clip: lm_stops.aged(found, clip) for clip in ("grpo", "dapo", "none")},
+        "kl": lm_stops.pulled(found),
+    }
+
+
+def named(way: str) -> str:
+    """A way as it is shown.
+
+    >>> named("grpo"), named("grpo, token mean"), named("power 0.5")
+    ('GRPO', 'GRPO, token mean', 'power 0.5')
+    """
+    first, comma, rest = way.partition(",")
+    return (first if " " in first else spoken(first)) + comma + rest
+
+
+def written(rate: float) -> str:
+    """A learning rate as papers write it.
+
+    >>> written(0.0002)
+    '2e-4'
+    """
+    return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def verdicts(found: Run) -> list[tuple[str, float, str, bool]]:
@@ -77,8 +121,12 @@ def family_verdicts(found: Run) -> list[tuple[str, float, str, bool]]:
     off = (came - due) / np.sqrt(spread)
     what = f"all {len(every)} runs: {came:,} groups silent, {due:,.0f} expected, in sd"
     out.append((what, off, "-4 to 4", abs(off) <= 4))
-    off = draws(found)["off"]
-    out.append(("DAPO: silent groups drawn, in sd of what was expected", off, "-4 to 4", abs(off) <= 4))
+    dapo = draws(found)
+    what = (
+        f"DAPO: {dapo['drawn']:,} groups for {dapo['kept']:,} kept, {dapo['measured']:.4f} each, "
+        f"{dapo['expected']:.4f} expected; silent ones in sd"
+    )
+    out.append((what, dapo["off"], "-4 to 4", abs(dapo["off"]) <= 4))
     worst = max(abs(came - due) for way in mass(found).values() for came, due in way.values())
     out.append(("share of gains in any band, largest distance from its expectation", worst, "≤ 0.01", worst <= 0.01))
     return out
@@ -121,6 +169,7 @@ def by_size(found: Run) -> list[dict[str, Any]]:
 def ends(runs: Sequence[Run]) -> dict[str, Any]:
     """Final accuracy, its quarters from the hardest on, that on problems trained on; updates; share of steps cut.
 
+    course: held-out accuracy after a quarter, half and three quarters of the budget.
     answers: until held-out accuracy has passed .58, .6 and .62 for good, medians; inf where most runs never do.
     """
     return {
@@ -131,8 +180,14 @@ def ends(runs: Sequence[Run]) -> dict[str, Any]:
         "quarters": np.mean([last(run, "held_out quarters") for run in runs], axis=0).tolist(),
         "seen": float(np.mean([last(run, "seen") for run in runs])),
         "cut": float(np.mean([np.mean(np.array(run["steps"]["norm"]) > 1) for run in runs])),
+        "course": [float(np.mean([_at(run, BUDGET * part) for run in runs])) for part in (0.25, 0.5, 0.75)],
         "answers": [float(np.median([answers_to(run, target) for run in runs])) for target in TARGETS],
     }
+
+
+def _at(run: Run, answers: float) -> float:
+    looks = run["looks"]
+    return float(np.interp(answers, [look["answers"] for look in looks], [look["held_out"] for look in looks]))
 
 
 def _each(runs: Sequence[Run], what: str) -> list[float]:
@@ -142,26 +197,22 @@ def _each(runs: Sequence[Run], what: str) -> list[float]:
 
 
 def grid(found: Run) -> dict[str, dict[float, tuple[float, float]]]:
-    """Final accuracy of each way at each learning rate: mean over the tuning seeds, and their range."""
+    """Final accuracy of each way at each rate, of all and of the hardest quarter: means of the tuning seeds."""
     out: dict[str, dict[float, tuple[float, float]]] = {}
     for way in found["rates"]:
-        rates = sorted({arm["learning_rate"] for arm in found["grid"] if arm["way"] == way})
-        for rate in rates:
-            ends = [
-                float(last(arm, "held_out"))
-                for arm in found["grid"]
-                if arm["way"] == way and arm["learning_rate"] == rate
-            ]
-            out.setdefault(way, {})[rate] = float(np.mean(ends)), float(np.ptp(ends))
+        runs = [arm for arm in found["grid"] if arm["way"] == way]
+        for rate in sorted({arm["learning_rate"] for arm in runs}):
+            here = [arm for arm in runs if arm["learning_rate"] == rate]
+            both = (float(np.mean(_each(here, what))) for what in ("held_out", "hardest"))
+            out.setdefault(way, {})[rate] = next(both), next(both)
     return out
 
 
 def silence(found: Run) -> list[dict[str, Any]]:
     """By G: silent share of GRPO's groups, measured and expected from exact solve rates, and how far apart.
 
-    bias: mean of foreseen − expected.
-    off: (measured − expected) in standard deviations, over all groups. step: root mean square over steps of the same.
-    foreseen: mean of what a Tracker foretold; tracked: mean of |foreseen − expected|, first quarter left out.
+    off: (measured − expected) in standard deviations, over all groups. first, last: share in 10 steps.
+    tracked, bias: means of |foreseen − expected| and of foreseen − expected, by a Tracker, first quarter left out.
     """
     out = []
     for G in sorted({arm["G"] for arm in found["arms"] if arm["way"] == "grpo"}):
@@ -178,10 +229,8 @@ def silence(found: Run) -> list[dict[str, Any]]:
             "measured": interval(silent.sum(1) / groups.sum(1)),
             "expected": float(expected.sum() / groups.sum()),
             "off": float((silent - expected).sum() / np.sqrt(variance.sum())),
-            "step": float(np.sqrt(np.mean((silent - expected) ** 2 / variance))),
             "first": float(silent[:, :10].sum() / groups[:, :10].sum()),
             "last": float(silent[:, -10:].sum() / groups[:, -10:].sum()),
-            "foreseen": float(foreseen[:, seen].mean()),
             "bias": float((foreseen - expected / groups)[:, seen].mean()),
             "tracked": float(np.abs(foreseen - expected / groups)[:, seen].mean()),
         })  # fmt: skip
@@ -206,172 +255,9 @@ def draws(found: Run) -> dict[str, float]:
     }
     drawn = total["groups"]
     return {
+        "kept": drawn - total["silent"],
         "measured": drawn / (drawn - total["silent"]),
         "expected": drawn / (drawn - total["expected"]),
         "off": (total["silent"] - total["expected"]) / np.sqrt(total["variance"]),
         "drawn": drawn,
     }
-
-
-def _jobs(found: Run, kind: str) -> list[tuple[list[Any], Any]]:
-    return [(row["job"][1:], row["found"]) for row in found["departures"] if row["job"][0] == kind]
-
-
-def reused(found: Run) -> list[dict[str, Any]]:
-    """By learning rate, clip and pass over one batch: how far the update is from today's Σ σ Δs, mean of seeds.
-
-    distance, cosine: of the two; along: the part of u along g, in ‖g‖; ratio, cut: what importance ratios alone and
-    the clip do; gained: held-out accuracy since before the batch, and by as many fresh batches.
-    """
-    by: dict[tuple[float, str, int], list[dict[str, float]]] = {}
-    for (rate, clip, _), came in _jobs(found, "passes"):
-        for at, row in enumerate(came["updates"], 1):
-            by.setdefault((rate, clip, at), []).append({
-                "distance": row["today"]["distance"], "cosine": row["today"]["cosine"],
-                "ratio": row["ratio"]["distance"], "cut": row["cut"], "clipped": row["clipped"],
-                "along": row["today"]["cosine"] * row["today"]["length"],
-                "gained": row["held_out"] - came["held_out"], "fresh": row["fresh"] - came["held_out"],
-            })  # fmt: skip
-    return [
-        {"rate": rate, "clip": clip, "pass": at, **{name: float(np.mean([r[name] for r in rows])) for name in rows[0]},
-         "low": min(r["distance"] for r in rows), "high": max(r["distance"] for r in rows)}
-        for (rate, clip, at), rows in by.items()
-    ]  # fmt: skip
-
-
-def split(found: Run) -> list[dict[str, Any]]:
-    """One pass over a batch in M mini-batches, of whole groups or torn: how far each update is from its Σ σ Δs.
-
-    whole: how far the first is from the whole batch's. Means of seeds.
-    """
-    by: dict[tuple[int, int], list[tuple[list[float], float]]] = {}
-    for (M, torn, _), came in _jobs(found, "minis"):
-        ages = [row["today"]["distance"] for row in came["updates"]]
-        by.setdefault((M, torn), []).append((ages, came["updates"][0]["whole"]["distance"]))
-    return [
-        {"M": M, "torn": bool(torn), "ages": np.mean([a for a, _ in rows], 0).tolist(),
-         "whole": float(np.mean([w for _, w in rows]))}
-        for (M, torn), rows in by.items()
-    ]  # fmt: skip
-
-
-def aged(found: Run, clip: str) -> list[dict[str, float]]:
-    """By age in updates: the distance of all groups' update as one, with its range, and the median group's."""
-    ages: dict[int, list[dict[str, float]]] = {}
-    for _, came in _jobs(found, "stale"):
-        for row in came:
-            told = row[clip]
-            ages.setdefault(row["age"], []).append(
-                {"all": told["all"]["distance"], "group": float(np.median(told["distance"]))}
-            )
-    return [
-        {"age": age, **{name: float(np.mean([r[name] for r in rows])) for name in rows[0]},
-         "low": min(r["all"] for r in rows), "high": max(r["all"] for r in rows)}
-        for age, rows in ages.items()
-    ]  # fmt: skip
-
-
-def pulled(found: Run) -> list[dict[str, float]]:
-    """By updates since the reference: ‖h‖/‖Σ σ Δs‖, h the gradient of KL, silent groups' share of ‖h‖²; medians."""
-    out: dict[int, list[dict[str, float]]] = {}
-    for (beta, _), came in _jobs(found, "kl"):
-        for row in came:
-            if not beta and row["updates"]:
-                told = row["published"]
-                silent = told["share"]["all_right"] + told["share"]["all_wrong"]
-                out.setdefault(row["updates"], []).append(
-                    {"kl": row["kl"], "size": told["size"], "cosine": told["cosine"], "silent": silent}
-                )
-    # The median: where a batch is almost silent, g is small and the ratio large.
-    return [{"updates": at, **{n: float(np.median([r[n] for r in rows])) for n in rows[0]}} for at, rows in out.items()]
-
-
-def contrasts(told: Run, G: int = 8, parts: int = 10) -> list[dict[str, float]]:
-    """By tenth of solve rate: ‖D‖, root mean square ‖Δs‖ of groups of G, what D is worth, and prompts there."""
-    p, size = np.array(told["p"]), _sizes(told, G)
-    out = []
-    for at in range(parts):
-        here = (p >= at / parts) & ((p < (at + 1) / parts) | (at == parts - 1))
-        if not here.any():
-            continue
-        worth = np.array(told["worth"])[here]
-        out.append({
-            "p": (at + 0.5) / parts,
-            "prompts": int(here.sum()),
-            "contrast": float(np.mean(np.array(told["contrast"])[here])),
-            "drawn": float(np.sqrt(np.nanmean(size[:, here] ** 2))),
-            "worth": float(worth.mean()),
-            "error": float(worth.std(ddof=1) / np.sqrt(len(worth))),
-        })  # fmt: skip
-    return out
-
-
-def shares(told: Run, G: int = 8) -> dict[str, tuple[float, float]]:
-    """GRPO's gradient mass by band in the groups drawn: Σ σ, which takes ‖Δs‖ as equal, and Σ σ ‖Δs‖."""
-    p, size = np.array(told["p"]), _sizes(told, G)
-    sigma = gain(np.array(told["drawn"][str(G)]["k"]), G)
-    seen = np.where(np.isnan(size), 0.0, sigma * np.nan_to_num(size)).sum(0)
-    pairs = zip(banded(sigma.sum(0), p).tolist(), banded(seen, p).tolist(), strict=True)
-    return dict(zip(INTERIOR, pairs, strict=True))
-
-
-def _sizes(told: Run, G: int) -> Floats:
-    rows = told["drawn"][str(G)]["size"]
-    return np.array([[np.nan if x is None else x for x in row] for row in rows])
-
-
-def by_length(told: Run) -> dict[str, float]:
-    """log ‖D‖ = c + a log p + b log(1−p) + l · tokens of the answer: least squares, with R²."""
-    p = np.clip(np.array(told["p"]), 1e-4, 1 - 1e-4)
-    x = np.column_stack([np.ones(len(p)), np.log(p), np.log1p(-p), told["answer"]])
-    y = np.log(told["contrast"])
-    fit, *_ = np.linalg.lstsq(x, y, rcond=None)
-    left = y - x @ fit
-    return dict(zip(("c", "a", "b", "l"), fit.tolist(), strict=True)) | {"r2": float(1 - left.var() / y.var())}
-
-
-def best_dial(told: Run, G: int = 8, *, noise: bool = True) -> tuple[float, float]:
-    """(power, tilt) whose weights come nearest the best first-order ones, w(p) ∝ worth / (E‖Δs‖² p(1−p)).
-
-    The gain c on a prompt moves the held-out problems by c · worth and costs c² E‖Δs‖² of noise; so c ∝ worth / E‖Δs‖².
-    Without noise c ∝ worth. Least squares in c over prompts: worth may be negative, its mean by difficulty is not.
-    """
-    p, y = _first_order(told, G, noise)
-    return _nearest_dial(p, y)
-
-
-def dial_range(told: Run, resamples: int = 200) -> tuple[tuple[float, float], tuple[float, float]]:
-    """95 % ranges of `best_dial`'s power and tilt over prompts drawn again."""
-    p, y = _first_order(told, 8, True)
-    rng = np.random.default_rng(0)
-    found = [_nearest_dial(p[again], y[again]) for again in rng.integers(len(p), size=(resamples, len(p)))]
-    low, high = np.quantile(np.array(found), (0.025, 0.975), axis=0)
-    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
-
-
-def _first_order(told: Run, G: int, noise: bool) -> tuple[Floats, Floats]:
-    """Solve rates, and the best gains there up to a factor; the ends, where odds run away, are left out."""
-    p, worth = np.array(told["p"]), np.array(told["worth"])
-    inside = (p > 0.02) & (p < 0.98)
-    size = np.ones(len(p))
-    if noise:
-        drawn = _sizes(told, G) ** 2
-        some = np.isfinite(drawn).sum(0)
-        size, inside = np.where(some > 0, np.nansum(drawn, axis=0) / np.maximum(some, 1), 1.0), inside & (some > 0)
-    y = (worth / size)[inside]
-    return p[inside], y / np.abs(y).mean()
-
-
-def _nearest_dial(p: Floats, y: Floats) -> tuple[float, float]:
-    """By Gauss and Newton's method: min Σ (e^c p^(1−a) (1−p)^(1−b) − y)²; power a + b, tilt (a − b)/2."""
-    x = np.column_stack([np.ones(len(p)), -np.log(p), -np.log1p(-p)])
-    v = p * (1 - p)
-    theta = np.array([np.log(max(y.mean(), 1e-3)), 0.5, 0.5])
-    for _ in range(200):
-        c = np.exp(x @ theta) * v
-        step = np.clip(np.linalg.lstsq(x * c[:, None], y - c, rcond=None)[0], -0.5, 0.5)
-        theta = theta + step
-        if np.abs(step).max() < 1e-6:
-            break
-    a, b = theta[1:]
-    return float(a + b), float((a - b) / 2)

@@ -22,7 +22,7 @@ from groupsigma.errors import ArgumentError
 from groupsigma.experiments import addition
 from groupsigma.experiments.arms import WAYS, Arm, Passes, run_arm
 from groupsigma.experiments.departures import CLIPS, kl, passes, stale
-from groupsigma.experiments.gradients import Group, groups, theorem
+from groupsigma.experiments.gradients import Group, by_precision, groups
 from groupsigma.experiments.language import Language
 from groupsigma.experiments.norms import norms
 from groupsigma.experiments.run import Job, run_jobs
@@ -33,11 +33,12 @@ SCHEMA = "groupsigma.lm-full/1"
 BUDGET, BATCH, G = 204_800, 1024, 8
 #: The same grid of learning rates for all, and the seeds they are chosen on and scored on.
 RATES, TUNING, SCORING = (1e-4, 2e-4, 4e-4, 8e-4), (100, 101), (0, 1, 2, 3, 4)
+#: Learning rate between looks at one model: of the norms, of mini-batches.
+PROBED = 2e-4
 #: Seeds of the measurements where the identity stops.
 STOPS = (0, 1, 2)
 #: Groups on which Theorem 1 is checked; updates after which norms are taken, prompts they are taken on.
 COMPARED, UPDATES, MEASURED = 32, (0, 100, 200), 1024
-_DTYPES = {"float64": torch.float64, "float32": torch.float32}
 #: On graded rewards the exponent of σ alone: there a tilt is another rule than dividing by the mean.
 _DIALS: dict[str, tuple[Dial, ...]] = {
     "0/1": (GRPO, DR_GRPO, MAXRL, LOGIT),
@@ -115,8 +116,7 @@ def part(setting: addition.Setting, folder: Path, job: Job) -> Any:
     rows, held_out = addition.data(setting)
     if job[0] == "theorem":
         return _theorem(start, rows, job[1])
-    rate = 2e-4
-    world = Language(start, rows, held_out, batch=BATCH, learning_rate=rate, seed=1000 + (job[2] if job[1:] else 0))
+    world = Language(start, rows, held_out, batch=BATCH, learning_rate=PROBED, seed=1000 + (job[2] if job[1:] else 0))
     if job[0] == "norms":
         choose = Passes(GRPO, G)
         for _ in range(job[1]):
@@ -143,10 +143,7 @@ def _theorem(start: Path, rows: list[dict[str, Any]], kind: str) -> dict[str, An
         answers = {row["prompt"]: row["answer"] for row in rows[:256]}
         chosen = [_graded(tokenizer, group, answers[group.prompt]) for group in chosen]
     chosen = [group for group in chosen if not is_silent(group.rewards)][:COMPARED]
-    return {
-        name: [found.to_dict() for group in chosen for found in theorem(model, group, _DIALS[kind], dtype=dtype)]
-        for name, dtype in _DTYPES.items()
-    }
+    return by_precision(model, chosen, _DIALS[kind])
 
 
 def _graded(tokenizer: Any, group: Group, right: str) -> Group:
@@ -179,7 +176,7 @@ def departure(setting: addition.Setting, folder: Path, job: Job) -> Any:
     if kind == "passes":
         return passes(start, setting, rest[0], rest[1], rest[2], K=4, **size)
     if kind == "minis":
-        return passes(start, setting, 2e-4, "grpo", rest[2], K=1, M=rest[0], torn=bool(rest[1]), **size)
+        return passes(start, setting, PROBED, "grpo", rest[2], K=1, M=rest[0], torn=bool(rest[1]), **size)
     if kind == "stale":
         return stale(start, setting, rest[0], **size)
     return kl(start, setting, rest[1], beta=rest[0], looks=(0, 25) if rest[0] else (0, 25, 50, 100), **size)
@@ -210,9 +207,9 @@ def tuned(family: Family, folder: Path, workers: int | None) -> tuple[dict[str, 
     return best, came
 
 
-def reached(found: Mapping[str, Any], what: str = "held_out") -> float:
-    """Accuracy over the last quarter of the looks: one look is noisy."""
-    return float(last(found, what).mean())
+def reached(found: Mapping[str, Any]) -> float:
+    """Held-out accuracy over the last quarter of the looks: one look is noisy."""
+    return float(last(found, "held_out"))
 
 
 def last(found: Mapping[str, Any], what: str) -> Floats:

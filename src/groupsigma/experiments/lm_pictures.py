@@ -9,9 +9,11 @@ import numpy as np
 
 from groupsigma.checks import Floats
 from groupsigma.experiments import lm_findings as told
+from groupsigma.experiments.lm_contrasts import contrasts
+from groupsigma.experiments.lm_findings import named, written
 from groupsigma.experiments.lm_full import BATCH, BUDGET, last
+from groupsigma.experiments.lm_stops import aged, pulled, reused
 from groupsigma.figures import COLORS, INK, PALE, Axes, Dot, panel, ranking, row
-from groupsigma.presets import spoken
 
 _RATES = (0, 0.2, 0.4, 0.6, 0.8, 1)
 #: Steps whose mean is one mark of a silence curve.
@@ -74,7 +76,7 @@ def _windows(rows: Sequence[Sequence[float]]) -> Floats:
 
 
 def _contrast(found: Mapping[str, Any]) -> list[Any]:
-    rows = told.contrasts(found["norms"][0])
+    rows = contrasts(found["norms"][0])
     top = 50 * np.ceil(1.1 * max(max(r["contrast"], r["drawn"]) for r in rows) / 50)
     axes = Axes("exact solve rate", "norm over all parameters", _RATES, tuple(np.arange(0, top + 1, 50).tolist()))
     p = [r["p"] for r in rows]
@@ -90,7 +92,7 @@ def _contrast(found: Mapping[str, Any]) -> list[Any]:
 
 
 def _worth(found: Mapping[str, Any]) -> list[Any]:
-    rows = told.contrasts(found["norms"][0])
+    rows = contrasts(found["norms"][0])
     top = 5 * np.ceil(max(r["worth"] + 2 * r["error"] for r in rows) / 5)
     axes = Axes(
         "exact solve rate", "E Δs along the gradient of accuracy", _RATES, tuple(np.arange(0, top + 1, 5).tolist())
@@ -117,10 +119,10 @@ def _learning(found: Mapping[str, Any]) -> Any:
             layers += [
                 axes.band(x, y.min(0), y.max(0), COLORS[way]),
                 axes.line(x, y.mean(0), COLORS[way]),
-                axes.label(end * 0.66, up[0] + (up[-1] - up[0]) * (0.3 - 0.09 * at), spoken(way), COLORS[way]),
+                axes.label(end * 0.66, up[0] + (up[-1] - up[0]) * (0.3 - 0.09 * at), named(way), COLORS[way]),
             ]
         panels.append(panel(letter, *layers))
-    rates = ", ".join(f"{spoken(way)} {found['rates'][way]:g}" for way in ("grpo", "dr-grpo", "dapo"))
+    rates = ", ".join(f"{named(way)} {written(found['rates'][way])}" for way in ("grpo", "dr-grpo", "dapo"))
     return row(
         "The three methods from one start, each at its own best learning rate",
         f"{len(told.of(found, 'grpo'))} seeds: mean and range; G = 8, {BATCH:,} answers a step; learning rates {rates}",
@@ -145,7 +147,7 @@ def _curve(runs: Sequence[Mapping[str, Any]], what: str, where: int | None, spen
 
 
 def _stops(found: Mapping[str, Any]) -> Any:
-    rows = told.reused(found)
+    rows = reused(found)
     passes = sorted({row["pass"] for row in rows})
     a = Axes("pass over the batch", "‖u − g‖ / ‖g‖", tuple(passes), (0, 0.5, 1, 1.5, 2))
     shades = dict(zip(sorted({row["rate"] for row in rows}), _BY_SIZE.values(), strict=False))
@@ -158,12 +160,12 @@ def _stops(found: Mapping[str, Any]) -> Any:
             if not dash:
                 again += [
                     a.points(passes, y, color),
-                    a.label(passes[0] + 0.05, 1.92 - 0.12 * len(again) / 3, f"{rate:.0e}".replace("e-0", "e-"), color),
+                    a.label(passes[0] + 0.05, 1.92 - 0.12 * len(again) / 3, written(rate), color),
                 ]
     b = Axes("age of the answers, updates", "‖u − g‖ / ‖g‖", (0, 4, 8, 12, 16), (0, 0.5, 1, 1.5, 2, 2.5))
     old = []
     for clip, color, words, up in (("grpo", INK, "clipped at .2", 1.4), ("none", COLORS["plan"], "no clip", 0.35)):
-        ages = told.aged(found, clip)
+        ages = aged(found, clip)
         x = [row["age"] for row in ages]
         old += [
             b.band(x, [row["low"] for row in ages], [row["high"] for row in ages], color),
@@ -173,14 +175,15 @@ def _stops(found: Mapping[str, Any]) -> Any:
     betas = (0, 0.02, 0.04, 0.06, 0.08, 0.1)
     c = Axes("β of the KL term", "‖u − g‖ / ‖g‖", betas, (0, 0.2, 0.4, 0.6))
     drift = []
-    pulled = told.pulled(found)
-    least = min(at["size"] for at in pulled)
-    for at, color in zip(pulled, list(_BY_SIZE.values())[:3], strict=True):
+    rows = [row for row in pulled(found) if not row["beta"]]
+    # The median: where one rare token has nearly all of h, a mean says nothing.
+    sizes = {at: float(np.median([r["size"] for r in rows if r["updates"] == at])) for at in (25, 50, 100)}
+    for (at, size), color in zip(sizes.items(), list(_BY_SIZE.values())[:3], strict=True):
         # Beside the end of its line: the lowest below it, the others above.
-        beside = -0.085 if at["size"] == least else 0.035
+        beside = -0.085 if size == min(sizes.values()) else 0.035
         drift += [
-            c.line([0, 0.1], [0, 0.1 * at["size"]], color),
-            c.label(0.098, 0.098 * at["size"] + beside, f"{at['updates']:.0f} updates", color, align="right"),
+            c.line([0, 0.1], [0, 0.1 * size], color),
+            c.label(0.098, 0.098 * size + beside, f"{at} updates", color, align="right"),
         ]
     return row(
         "Where the identity stops: u, the trainer's update, against g = Σ σ Δs on the same answers",
@@ -199,9 +202,8 @@ def _dial(found: Mapping[str, Any]) -> Any:
         for way in found["rates"]:
             ends = [float(np.atleast_1d(last(run, what))[0]) for run in told.of(found, way)]
             mean, low, high = told.interval(ends)
-            name = way if " " in way else spoken(way)
             color = COLORS.get(way, PALE)
-            dots.append(Dot(name, mean, low, high, f"{mean:.1%}", color))
+            dots.append(Dot(named(way), mean, low, high, f"{mean:.1%}", color))
         least, most = min(d.low for d in dots), max(d.high for d in dots)
         across = (float(np.floor(50 * least) / 50), float(np.ceil(50 * most + 1) / 50))
         panels.append(ranking(letter, "solve rate", across, dots))

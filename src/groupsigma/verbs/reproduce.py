@@ -49,7 +49,8 @@ def reproduce(
                     "reproduce", f"{experiment} by itself", "other names beside it", hint="two commands"
                 )
             if family is not None and (quick or experiment != "lm"):
-                raise ArgumentError("--family", "lm without --quick", "something else")
+                got = "--quick" if quick else experiment
+                raise ArgumentError("--family", "lm, all of it", got, hint="groupsigma reproduce lm --family sums")
             parts = _parts(experiment, quick, family)
             _experiment(experiment, parts, runs or Path(f"groupsigma-{experiment}"), figures, as_json, check)
             return
@@ -119,12 +120,12 @@ def _parts(name: str, quick: bool, family: str | None) -> tuple[Any, Any, Any, A
             from groupsigma.lm_screen import lm_screen
 
             return lm.lm, lm.verdicts, lm_screen, None
-        from groupsigma.experiments import lm_findings, lm_full
+        from groupsigma.experiments import lm_findings
         from groupsigma.experiments.lm_pictures import lm_figures
         from groupsigma.lm_full_screen import lm_full_screen
     except ImportError as error:
         raise ArgumentError("reproduce lm", "torch", str(error), hint="pip install 'groupsigma[train]'") from None
-    return partial(lm_full.lm_full, family=family), lm_findings.verdicts, lm_full_screen, lm_figures
+    return partial(lm_findings.lm, family=family), lm_findings.verdicts, lm_full_screen, lm_figures
 
 
 def _draw(parts: set[str], folder: Path) -> None:
