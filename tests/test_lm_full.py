@@ -19,8 +19,7 @@ TINY = addition.Setting(
     held_out=16,
 )  # fmt: skip
 SMALL = dict(
-    BUDGET=1280, BATCH=64, RATES=(5e-4, 2e-3), TUNING=(100,), SCORING=(0, 1), COMPARED=2,
-    UPDATES=(0, 2), MEASURED=48,
+    budget=1280, batch=64, rates=(5e-4, 2e-3), tuning=(100,), scoring=(0, 1), compared=2, updates=(0, 2), measured=48,
 )  # fmt: skip
 
 
@@ -33,9 +32,7 @@ STOPS += [("stale", 0), ("stale", 1), ("kl", 0.0, 0)]
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in SMALL.items():
-            patch.setattr(lm_full, name, value)
-        family = lm_full.Family(TINY, ("grpo", "dr-grpo", "dapo", "power 0.5"), (4, 16, 32), departs=True)
+        family = lm_full.Family(TINY, ("grpo", "dr-grpo", "dapo", "power 0.5"), (4, 16, 32), departs=True, **SMALL)
         patch.setattr(lm_full, "departures_wanted", lambda: list(STOPS))
         patch.setattr(lm_full, "FAMILIES", {"sums": family})
         yield folder, lm_full.lm_full(folder, workers=1)

@@ -13,7 +13,6 @@ from rich.text import Text
 from groupsigma.experiments import lm_contrasts, lm_stops
 from groupsigma.experiments import lm_findings as told
 from groupsigma.experiments.lm_findings import named, written
-from groupsigma.experiments.lm_full import BATCH, BUDGET
 from groupsigma.screen import table_of, verdict_table
 
 _METHODS = (
@@ -34,8 +33,8 @@ def _family(found: Mapping[str, Any]) -> list[RenderableType]:
     start = found["start"]
     head = (
         f"a Llama of {start['parameters']:,} parameters, taught until it solves {start['solved']:.1%} of its problems; "
-        f"each run samples {BUDGET:,} answers, {BATCH:,} a step. Learning rates are chosen on the same grid for all, "
-        "on other seeds; ± and brackets are 95 % intervals over seeds."
+        f"each run samples {found['budget']:,} answers, {found['batch']:,} a step. Learning rates are chosen on the "
+        "same grid for all, on other seeds; ± and brackets are 95 % intervals over seeds."
     )
     parts: list[RenderableType] = [Text(head), Text(), verdict_table(told.family_verdicts(found)), Text()]
     for title, table in (
@@ -202,7 +201,7 @@ def _against(found: Mapping[str, Any]) -> Table:
 
 
 def _course(found: Mapping[str, Any]) -> Table:
-    shown = table_of("", "at ¼", "at ½", "at ¾", *(f"to {target:g}" for target in told.TARGETS))
+    shown = table_of("", "at ¼", "at ½", "at ¾", *(f"to {target:g}" for target in found["targets"]))
     for row in told.methods(found):
         shown.add_row(named(row["way"]), *(f"{x:.1%}" for x in row["course"]), *map(_thousands, row["answers"]))
     return shown

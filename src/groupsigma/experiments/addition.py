@@ -3,7 +3,8 @@
 A prompt is "12+345=", its one right answer "357" and the end, most significant digit first. So the solve rate at
 temperature 1 is p = π(answer, end | prompt), one forward pass, and nothing need be sampled to know the truth.
 Teaching stops where the mean solve rate passes a mark: there they are spread over the whole of (0, 1), on any
-machine, though no two kinds of machine teach the same bytes. All of it runs on the CPU.
+machine, though no two kinds of machine teach the same bytes. All of it runs on the CPU; a model that computes in
+bfloat16 runs on a GPU where there is one, where equal seeds give like results, not equal bytes.
 Another family of problems is taught in the same way: a setting names its task, one of `tasks`.
 """
 
@@ -13,7 +14,7 @@ import json
 import tempfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from groupsigma import checks
 from groupsigma.checkers import exact
 from groupsigma.checks import Floats, Ints
 from groupsigma.errors import ArgumentError
+from groupsigma.experiments.pool import kept
+from groupsigma.experiments.precision import FLOAT32, autocast, place, settled
 from groupsigma.experiments.tasks import find_task
 
 #: The end is the padding too: a token of its own could be sampled, and vanish from the text.
@@ -50,6 +53,8 @@ class Setting:
         until: mean solve rate at which teaching ends.
         digits: of the longest number. problems, held_out: rows to train on, and rows never taught or trained on.
         task: what is taught, one of `tasks.TASKS`.
+        dtype: of the matrix products, float32 or bfloat16; then on a GPU, if there is one.
+        pool: rows to teach, drawn once, none of them to train on or held out; 0: new ones at every step.
     """
 
     layers: int
@@ -65,6 +70,8 @@ class Setting:
     held_out: int = 512
     seed: int = 0
     task: str = "sums"
+    dtype: str = FLOAT32
+    pool: int = 0
 
 
 #: What `reproduce lm --quick` and `reproduce lm` start from.
@@ -72,6 +79,11 @@ QUICK = Setting(layers=2, width=64, inner=128, learning_rate=0.004)
 FULL = Setting(layers=3, width=128, inner=256, learning_rate=0.002)
 #: As large as FULL, on what is not a sum.
 KINDS = Setting(layers=3, width=128, inner=256, learning_rate=0.002, steps=1500, batch=128, digits=3, task="kinds")
+#: 25 million parameters, for a GPU.
+GYM = Setting(
+    layers=8, width=512, inner=1376, learning_rate=0.001, steps=3000, digits=8, task="gym", dtype="bfloat16",
+    pool=100_000,
+)  # fmt: skip
 
 
 @contextmanager
@@ -105,11 +117,27 @@ def problems(n: int, rng: np.random.Generator, *, digits: int = 4, task: str = "
     return [rows[i] for i in rng.permutation(size)]
 
 
-def data(setting: Setting) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A setting's rows to train on and its held-out rows; no prompt is in both."""
-    rng = np.random.default_rng([setting.seed, 0])
-    rows = problems(setting.problems + setting.held_out, rng, digits=setting.digits, task=setting.task)
+def data(setting: Setting, folder: Path | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A setting's rows to train on and its held-out rows; no prompt is in both.
+
+    Args: folder: where the rows of a setting with a pool are kept; None: they are drawn, and not kept.
+    """
+    rows = _rows(setting, folder, setting.problems + setting.held_out)
     return rows[: setting.problems], rows[setting.problems :]
+
+
+def _rows(setting: Setting, folder: Path | None, most: int | None = None) -> list[dict[str, Any]]:
+    """To train on, held out, then the pool; all different."""
+    size = setting.problems + setting.held_out + setting.pool
+
+    def drawn() -> list[dict[str, Any]]:
+        rng = np.random.default_rng([setting.seed, 0])
+        return problems(size, rng, digits=setting.digits, task=setting.task)
+
+    if folder is None or not setting.pool:
+        return drawn()[:most]
+    told = {"task": setting.task, "digits": setting.digits, "rows": size, "seed": setting.seed}
+    return kept(folder, told, drawn, most)
 
 
 def new_tokenizer(task: str = "sums") -> Any:
@@ -131,9 +159,11 @@ def new_tokenizer(task: str = "sums") -> Any:
 
 
 def new_model(setting: Setting) -> Any:
-    """An untaught `LlamaForCausalLM` of that size, float32, input and output embeddings tied."""
+    """An untaught `LlamaForCausalLM` of that size, its weights float32, input and output embeddings tied."""
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
+    # A model of float32 says nothing of it, as before there was another.
+    more = {} if setting.dtype == FLOAT32 else {"autocast": setting.dtype}
     shape = LlamaConfig(
         vocab_size=1 + len(find_task(setting.task).letters),
         hidden_size=setting.width,
@@ -146,40 +176,45 @@ def new_model(setting: Setting) -> Any:
         bos_token_id=None,
         eos_token_id=0,
         pad_token_id=0,
+        **more,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(setting.seed)
         model = LlamaForCausalLM(shape)
     # Plain sampling: what is trained on is what the model says, not its 50 likeliest tokens.
     model.generation_config = GenerationConfig(do_sample=True, top_k=0, eos_token_id=0, pad_token_id=0)
-    return model.eval()
+    return settled(model.eval())
 
 
 @one_thread()
-def teach(model: Any, tokenizer: Any, setting: Setting, progress: Progress | None = None) -> list[float]:
+def teach(
+    model: Any, tokenizer: Any, setting: Setting, progress: Progress | None = None, folder: Path | None = None
+) -> list[float]:
     """Supervised steps in place, loss on the answer and the end alone, until the mean solve rate is `setting.until`.
 
-    Problems are drawn anew at every step; those held out are left out.
+    Problems are drawn anew at every step, those held out left out; or are a pool's, in shuffled passes.
 
+    Args: folder: where the rows of a setting with a pool are kept.
     Returns: the mean solve rate over 256 problems after every 20 steps.
     """
     rng = np.random.default_rng([setting.seed, 1])
-    train, held_out = data(setting)
-    apart = {row["prompt"] for row in held_out}
+    rows = _rows(setting, folder)
+    batches, seen, device = _batches(setting, rows, rng), rows[: min(_PROBE, setting.problems)], place(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
     solved: list[float] = []
     for step in range(1, setting.steps + 1):
         rise, fall = 10 * step / setting.steps, 1 - (step - 1) / setting.steps
         optimizer.param_groups[0]["lr"] = setting.learning_rate * min(1.0, rise, fall)
-        ids, answers = _encoded(tokenizer, _fresh(setting, rng, apart))
-        logits = model(input_ids=ids).logits[:, :-1]
+        ids, answers = (x.to(device) for x in _encoded(tokenizer, next(batches)))
+        with autocast(model):
+            logits = model(input_ids=ids).logits[:, :-1]
         loss = cross_entropy(logits.flatten(0, 1), answers[:, 1:].flatten())
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % _LOOK == 0:
-            solved.append(float(solve_chances(model, tokenizer, train[:_PROBE]).mean()))
+            solved.append(float(solve_chances(model, tokenizer, seen).mean()))
             if progress:
                 progress(step, solved[-1])
             if solved[-1] >= setting.until:
@@ -193,26 +228,26 @@ def taught(setting: Setting, folder: str | Path, progress: Progress | None = Non
 
     It is written whole or not at all, in the standard format: `from_pretrained` and TRL take it as a model's path.
     """
-    place = Path(folder) / _name(setting)
-    if place.is_dir():
-        return place
+    there = Path(folder) / _name(setting)
+    if there.is_dir():
+        return there
     tokenizer, model = new_tokenizer(setting.task), new_model(setting)
-    solved = teach(model, tokenizer, setting, progress)
+    solved = teach(model, tokenizer, setting, progress, Path(folder))
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".groupsigma-", dir=folder) as beside:
-            made = save(model, tokenizer, Path(beside) / place.name)
+            made = save(model, tokenizer, Path(beside) / there.name)
             told = json.dumps({"setting": asdict(setting), "solved": solved}, indent=1)
             (made / "setting.json").write_text(told + "\n", encoding="utf-8")
             try:
-                made.rename(place)
+                made.rename(there)
             except OSError:
                 # Another process was faster; what it wrote is whole.
-                if not place.is_dir():
+                if not there.is_dir():
                     raise
     except OSError as error:
         raise ArgumentError("taught", "a folder that can be written", f"{folder}: {error.strerror or error}") from None
-    return place
+    return there
 
 
 def save(model: Any, tokenizer: Any, folder: str | Path) -> Path:
@@ -223,10 +258,10 @@ def save(model: Any, tokenizer: Any, folder: str | Path) -> Path:
 
 
 def load(folder: str | Path) -> tuple[Any, Any]:
-    """Model and tokenizer of a folder that `save` or a trainer wrote."""
+    """Model and tokenizer of a folder that `save` or a trainer wrote, the model where it computes."""
     from transformers import AutoTokenizer, LlamaForCausalLM
 
-    return LlamaForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    return settled(LlamaForCausalLM.from_pretrained(folder).eval()), AutoTokenizer.from_pretrained(folder)
 
 
 @one_thread()
@@ -234,13 +269,14 @@ def solve_chances(model: Any, tokenizer: Any, rows: Sequence[Row]) -> Floats:
     """The exact solve rate of each row at temperature 1, p = π(answer, end | prompt), float64 [P]."""
     parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
     with torch.no_grad():
-        return np.concatenate([log_chances(model, tokenizer, part).exp().numpy() for part in parts])
+        return np.concatenate([log_chances(model, tokenizer, part).exp().cpu().numpy() for part in parts])
 
 
 def log_chances(model: Any, tokenizer: Any, rows: Sequence[Row]) -> Tensor:
     """log p of each row, float64 [P], with its gradient."""
-    ids, answers = _encoded(tokenizer, rows)
-    logits = model(input_ids=ids).logits[:, :-1].double()
+    ids, answers = (x.to(place(model)) for x in _encoded(tokenizer, rows))
+    with autocast(model):
+        logits = model(input_ids=ids).logits[:, :-1].double()
     return -cross_entropy(logits.transpose(1, 2), answers[:, 1:], reduction="none").sum(1)
 
 
@@ -259,12 +295,13 @@ def sample(
     most = max(len(row["answer"]) for row in rows) + 1
     size = max(1, _DRAWN // times)
     found: list[list[list[int]]] = []
+    device = place(model)
     # model.generate knows the global generator alone: lent a seed, and given back as it was.
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad(), autocast(model):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         for start in range(0, len(rows), size):
             prompts = [row["prompt"] for row in rows[start : start + size]]
-            asked = tokenizer(prompts, return_tensors="pt", padding=True)
+            asked = tokenizer(prompts, return_tensors="pt", padding=True).to(device)
             out = model.generate(**asked, max_new_tokens=most, num_return_sequences=times)
             answers = [
                 _until_end(ids, tokenizer.eos_token_id) for ids in out[:, asked["input_ids"].shape[1] :].tolist()
@@ -285,12 +322,24 @@ def _until_end(ids: list[int], end: int) -> list[int]:
 
 def _name(setting: Setting) -> str:
     """Of the folder: what is taught, and a hash of the setting."""
-    told, kind = asdict(setting), setting.task
-    if kind == "sums":
-        # Sums were taught, and their folders named, before there was another task.
-        kind = "addition"
-        del told["task"]
+    told, kind = asdict(setting), "addition" if setting.task == "sums" else setting.task
+    for field in fields(setting):
+        # Models were taught, and their folders named, before there were these.
+        if field.name in ("task", "dtype", "pool") and told[field.name] == field.default:
+            del told[field.name]
     return f"{kind}-{blake2b(json.dumps(told).encode(), digest_size=4).hexdigest()}"
+
+
+def _batches(setting: Setting, rows: list[dict[str, Any]], rng: np.random.Generator) -> Iterator[list[dict[str, Any]]]:
+    """Of a pool, each pass through it in another order, or of new rows without those held out."""
+    pool, apart = rows[setting.problems + setting.held_out :], {row["prompt"] for row in rows[setting.problems :]}
+    while pool:
+        order = rng.permutation(len(pool))
+        # What is less than a batch at the end of a pass is left out.
+        for start in range(0, max(1, len(pool) - setting.batch + 1), setting.batch):
+            yield [pool[i] for i in order[start : start + setting.batch]]
+    while True:
+        yield _fresh(setting, rng, apart)
 
 
 def _fresh(setting: Setting, rng: np.random.Generator, apart: Container[str]) -> list[dict[str, Any]]:

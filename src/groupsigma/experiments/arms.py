@@ -94,7 +94,7 @@ def run_arm(start: Path, setting: addition.Setting, arm: Arm) -> dict[str, Any]:
     update of the whole run went by band of exact solve rate: measured gains, and their expectation.
     """
     way = WAYS[arm.way]
-    rows, held_out = addition.data(setting)
+    rows, held_out = addition.data(setting, start.parent)
     world = Language(
         start, rows, held_out, batch=arm.batch, learning_rate=arm.learning_rate, seed=arm.seed, lengths=way.lengths
     )

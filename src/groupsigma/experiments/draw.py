@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from groupsigma.checks import Floats, Ints
+from groupsigma.experiments.precision import autocast, place
 
 #: Prompts in one forward pass.
 _ROWS = 4096
@@ -41,9 +42,10 @@ def draw(
     """
     asked = np.flatnonzero(n)
     found: list[tuple[int, tuple[int, ...], int]] = []
-    for start in range(0, len(asked), _ROWS):
-        some = asked[start : start + _ROWS]
-        found += _grown(model, [prompts[i] for i in some], some, n[some], rng, most, end)
+    with autocast(model), torch.no_grad():
+        for start in range(0, len(asked), _ROWS):
+            some = asked[start : start + _ROWS]
+            found += _grown(model, [prompts[i] for i in some], some, n[some], rng, most, end)
     found.sort()
     return Answers(
         np.array([i for i, _, _ in found], dtype=np.int64),
@@ -52,14 +54,14 @@ def draw(
     )
 
 
-@torch.no_grad()
 def _grown(
     model: Any, prompts: list[Sequence[int]], labels: Ints, n: Ints, rng: np.random.Generator, most: int, end: int
 ) -> list[tuple[int, tuple[int, ...], int]]:
     """(prompt, answer, count) of one tree for each prompt, grown a token at a time."""
-    ids, mask = _left_padded(prompts, end)
+    device = place(model)
+    ids, mask = (x.to(device) for x in _left_padded(prompts, end))
     out = model(input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=True, logits_to_keep=1)
-    cache, place = out.past_key_values, _positions(mask)[:, -1]
+    cache, at = out.past_key_values, _positions(mask)[:, -1]
     prompt, count = labels, n
     begun: list[tuple[int, ...]] = [()] * len(labels)
     found: list[tuple[int, tuple[int, ...], int]] = []
@@ -72,13 +74,13 @@ def _grown(
         found += [(int(prompt[node[i]]), grown[i], int(went[i])) for i in over]
         if not len(on):
             break
-        parent = torch.from_numpy(node[on])
+        parent = torch.from_numpy(node[on]).to(device)
         cache.batch_select_indices(parent)
         mask = torch.cat([mask[parent], mask.new_ones(len(on), 1)], 1)
-        place = place[parent] + 1
+        at = at[parent] + 1
         prompt, count, begun = prompt[node[on]], went[on], [grown[i] for i in on]
         out = model(
-            input_ids=torch.from_numpy(token[on])[:, None], attention_mask=mask, position_ids=place[:, None],
+            input_ids=torch.from_numpy(token[on]).to(device)[:, None], attention_mask=mask, position_ids=at[:, None],
             past_key_values=cache, use_cache=True,
         )  # fmt: skip
     return found
@@ -86,7 +88,7 @@ def _grown(
 
 def _chances(logits: Tensor) -> Floats:
     """π of each next token, float64 rows that add to 1 as closely as the multinomial needs."""
-    p = torch.softmax(logits.double(), -1).numpy()
+    p = torch.softmax(logits.double(), -1).cpu().numpy()
     return np.asarray(p / p.sum(1, keepdims=True))
 
 

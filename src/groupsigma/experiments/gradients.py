@@ -22,6 +22,7 @@ from groupsigma.advantages import advantages
 from groupsigma.checks import Floats
 from groupsigma.dial import DR_GRPO, GRPO, LOGIT, MAXRL, Dial
 from groupsigma.experiments.addition import Row, one_thread, rewards, sample
+from groupsigma.experiments.precision import place
 from groupsigma.identity import identity
 from groupsigma.presets import name_of
 from groupsigma.sigma import is_silent
@@ -130,13 +131,13 @@ def scores(model: Any, group: Group) -> Floats:
 def update(model: Any, group: Group, dial: Dial = GRPO) -> Floats:
     """g as a trainer computes it: minus the gradient of −(1/G) Σ Aᵢ log π(yᵢ|x), one backward pass."""
     likelihoods = _log_likelihoods(model, group, range(len(group.answers)))
-    weights = torch.as_tensor(advantages(group.rewards, dial), dtype=likelihoods.dtype)
+    weights = torch.as_tensor(advantages(group.rewards, dial), dtype=likelihoods.dtype, device=likelihoods.device)
     return -_gradient(model, -(weights * likelihoods).mean())
 
 
 def _in(dtype: torch.dtype, model: Any) -> Any:
     """A copy that computes in `dtype` throughout: transformers takes the root mean square in float32 whatever it is."""
-    net = deepcopy(model).to("cpu", dtype).eval()
+    net = deepcopy(model).to(dtype).eval()
     for layer in net.modules():
         if hasattr(layer, "variance_epsilon"):
             shape, eps = layer.weight.shape, layer.variance_epsilon
@@ -146,7 +147,7 @@ def _in(dtype: torch.dtype, model: Any) -> Any:
 
 def _gradient(model: Any, value: Tensor) -> Floats:
     gradients = torch.autograd.grad(value, list(model.parameters()))
-    return torch.cat([g.flatten() for g in gradients]).double().numpy()
+    return torch.cat([g.flatten() for g in gradients]).double().cpu().numpy()
 
 
 def _log_likelihoods(model: Any, group: Group, which: Sequence[int]) -> Tensor:
@@ -154,7 +155,8 @@ def _log_likelihoods(model: Any, group: Group, which: Sequence[int]) -> Tensor:
     start, answers = len(group.prompt_ids), [group.answers[i] for i in which]
     width = max(map(len, answers))
     # Padded on the right, behind all that counts.
-    ids = torch.tensor([group.prompt_ids + answer + [0] * (width - len(answer)) for answer in answers])
-    counts = torch.tensor([[at < len(answer) for at in range(width)] for answer in answers])
+    device = place(model)
+    ids = torch.tensor([group.prompt_ids + answer + [0] * (width - len(answer)) for answer in answers], device=device)
+    counts = torch.tensor([[at < len(answer) for at in range(width)] for answer in answers], device=device)
     logs = torch.log_softmax(model(input_ids=ids).logits[:, start - 1 : -1], -1)
     return (logs.gather(-1, ids[:, start:, None])[..., 0] * counts).sum(1)

@@ -23,11 +23,12 @@ from groupsigma.checks import Floats, Ints
 from groupsigma.experiments import addition
 from groupsigma.experiments.addition import Row, one_thread
 from groupsigma.experiments.draw import Answers, draw
+from groupsigma.experiments.precision import autocast, place
 from groupsigma.experiments.worlds import Drawn
 from groupsigma.mixture import Mixture
 
-#: Sequences in one backward pass; small, so that its numbers stay in cache.
-_ROWS = 128
+#: Sequences in one backward pass: few on a CPU, so that its numbers stay in cache; more on a GPU, to fill it.
+_ROWS, _WIDE = 128, 256
 
 #: How an answer's tokens add up in the loss: all of them, as in the paper, or their mean, as in GRPO.
 Lengths = Literal["sum", "mean"]
@@ -148,23 +149,24 @@ class Language:
         for part in self._parts(told):
             logs, counts = self.log_likelihoods(part)
             each = logs.sum(1) / (counts.sum(1) if self.lengths == "mean" else self.most)
-            push = torch.as_tensor(part.push / self.batch, dtype=each.dtype)
+            push = torch.as_tensor(part.push / self.batch, dtype=each.dtype, device=each.device)
             torch.autograd.backward(-(push * each).sum())
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return float(norm)
 
     def _parts(self, told: Weighted) -> list[Weighted]:
-        """Answers to prompts of like length together: little padding, and a backward pass that stays in cache."""
+        """Answers to prompts of like length together: little padding."""
+        size = _ROWS if place(self.model).type == "cpu" else _WIDE
         order = np.argsort([len(self.prompts[i]) for i in told.prompt], kind="stable")
-        cuts = [order[start : start + _ROWS] for start in range(0, len(order), _ROWS)]
+        cuts = [order[start : start + size] for start in range(0, len(order), size)]
         return [Weighted(told.prompt[some], [told.ids[i] for i in some], told.push[some]) for some in cuts]
 
     def log_likelihoods(self, part: Weighted) -> tuple[Tensor, Tensor]:
         """log π of each token of each answer, 0 where there is none, [A, T]; and where there is one."""
         asked = [self.prompts[i] for i in part.prompt]
         # Every prompt ends at the same place: answers line up behind it, and only their logits are computed.
-        before, width = max(map(len, asked)), max(map(len, part.ids))
+        before, width, device = max(map(len, asked)), max(map(len, part.ids)), place(self.model)
         ids = torch.tensor(
             [
                 [0] * (before - len(q)) + q + list(a) + [0] * (width - len(a))
@@ -172,11 +174,13 @@ class Language:
             ]
         )
         lengths = torch.tensor([before - len(q) for q in asked])
-        mask = (torch.arange(before + width) >= lengths[:, None]).long()
-        place = (mask.cumsum(1) - 1).clamp(min=0)
-        out = self.model(
-            input_ids=ids[:, :-1], attention_mask=mask[:, :-1], position_ids=place[:, :-1], logits_to_keep=width
-        )
         counts = torch.arange(width) < torch.tensor([len(a) for a in part.ids])[:, None]
+        mask = (torch.arange(before + width) >= lengths[:, None]).long()
+        at = (mask.cumsum(1) - 1).clamp(min=0)
+        ids, mask, at, counts = (x.to(device) for x in (ids, mask, at, counts))
+        with autocast(self.model):
+            out = self.model(
+                input_ids=ids[:, :-1], attention_mask=mask[:, :-1], position_ids=at[:, :-1], logits_to_keep=width
+            )
         logs = torch.log_softmax(out.logits, -1).gather(-1, ids[:, before:, None])[..., 0]
         return logs * counts, counts

@@ -13,13 +13,10 @@ from scipy import stats
 from groupsigma.bands import INTERIOR
 from groupsigma.experiments import lm_contrasts, lm_stops
 from groupsigma.experiments.gradients import EXACT
-from groupsigma.experiments.lm_full import BUDGET, last, lm_full
+from groupsigma.experiments.lm_full import last, lm_full
 from groupsigma.presets import spoken
 
 Run = Mapping[str, Any]
-
-#: Held-out accuracies to which answers are counted.
-TARGETS = (0.58, 0.6, 0.62)
 
 
 def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
@@ -140,7 +137,7 @@ def of(found: Run, way: str, G: int = 8) -> list[Run]:
 def methods(found: Run) -> list[dict[str, Any]]:
     """Of each way at its best rate: `ends` of its scored runs and, against GRPO's, differences with p after Holm."""
     base = of(found, "grpo")
-    out = [{"way": way, "rate": rate, **ends(of(found, way))} for way, rate in found["rates"].items()]
+    out = [{"way": way, "rate": rate, **ends(found, of(found, way))} for way, rate in found["rates"].items()]
     tests = []
     for row in out:
         for what in ("held_out", "hardest") if row["way"] != "grpo" else ():
@@ -159,18 +156,19 @@ def by_size(found: Run) -> list[dict[str, Any]]:
     base, out = of(found, "grpo"), []
     for G in sorted({arm["G"] for arm in found["arms"] if arm["way"] == "grpo"}):
         runs = of(found, "grpo", G)
-        row = {"G": G, **ends(runs)}
+        row = {"G": G, **ends(found, runs)}
         for what in ("held_out", "hardest") if G != 8 else ():
             row[f"{what} less"] = difference(_each(runs, what), _each(base, what))
         out.append(row)
     return out
 
 
-def ends(runs: Sequence[Run]) -> dict[str, Any]:
+def ends(found: Run, runs: Sequence[Run]) -> dict[str, Any]:
     """Final accuracy, its quarters from the hardest on, that on problems trained on; updates; share of steps cut.
 
     course: held-out accuracy after a quarter, half and three quarters of the budget.
-    answers: until held-out accuracy has passed .58, .6 and .62 for good, medians; inf where most runs never do.
+    answers: until held-out accuracy has passed each of the family's targets for good, medians; inf where most runs
+        never do.
     """
     return {
         "seeds": len(runs),
@@ -180,8 +178,8 @@ def ends(runs: Sequence[Run]) -> dict[str, Any]:
         "quarters": np.mean([last(run, "held_out quarters") for run in runs], axis=0).tolist(),
         "seen": float(np.mean([last(run, "seen") for run in runs])),
         "cut": float(np.mean([np.mean(np.array(run["steps"]["norm"]) > 1) for run in runs])),
-        "course": [float(np.mean([_at(run, BUDGET * part) for run in runs])) for part in (0.25, 0.5, 0.75)],
-        "answers": [float(np.median([answers_to(run, target) for run in runs])) for target in TARGETS],
+        "course": [float(np.mean([_at(run, found["budget"] * part) for run in runs])) for part in (0.25, 0.5, 0.75)],
+        "answers": [float(np.median([answers_to(run, target) for run in runs])) for target in found["targets"]],
     }
 
 

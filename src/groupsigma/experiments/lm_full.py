@@ -1,13 +1,14 @@
 """`reproduce lm`, the test the paper left open: every method from one taught start, many seeds, each tuned alike.
 
-Two families of problems, so that one sees what carries over. Stages of resumable jobs: the start, Theorem 1 on its
-gradients, how large Δs is; every method on the same grid of learning rates; each at its best on other seeds; GRPO at
-other G; where the identity stops.
+Two families of problems, so that one sees what carries over, and a third on a GPU, fifty times as large a model.
+Stages of resumable jobs: the start, Theorem 1 on its gradients, how large Δs is; every method on the same grid of
+learning rates; each at its best on other seeds; GRPO at other G; where the identity stops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,12 @@ from groupsigma.experiments.departures import CLIPS, kl, passes, stale
 from groupsigma.experiments.gradients import Group, by_precision, groups
 from groupsigma.experiments.language import Language
 from groupsigma.experiments.norms import norms
+from groupsigma.experiments.precision import FLOAT32, machine
 from groupsigma.experiments.run import Job, run_jobs
 from groupsigma.sigma import is_silent
 
 SCHEMA = "groupsigma.lm-full/1"
-#: Answers an arm samples, answers a step, G.
+#: Of the families for a CPU. Answers an arm samples; answers a step and G, of every family.
 BUDGET, BATCH, G = 204_800, 1024, 8
 #: The same grid of learning rates for all, and the seeds they are chosen on and scored on.
 RATES, TUNING, SCORING = (1e-4, 2e-4, 4e-4, 8e-4), (100, 101), (0, 1, 2, 3, 4)
@@ -39,6 +41,8 @@ PROBED = 2e-4
 STOPS = (0, 1, 2)
 #: Groups on which Theorem 1 is checked; updates after which norms are taken, prompts they are taken on.
 COMPARED, UPDATES, MEASURED = 32, (0, 100, 200), 1024
+#: Held-out accuracies to which answers are counted.
+TARGETS = (0.58, 0.6, 0.62)
 #: On graded rewards the exponent of σ alone: there a tilt is another rule than dividing by the mean.
 _DIALS: dict[str, tuple[Dial, ...]] = {
     "0/1": (GRPO, DR_GRPO, MAXRL, LOGIT),
@@ -53,18 +57,39 @@ class Family:
     Attributes:
         ways: by name, tuned and scored. sizes: G at which silence is foretold, with GRPO at its best rate; G = 8 is
             among the scored. departs: whether it is also measured where the identity stops.
+        gpu: whether it is only run on a GPU; what is finished is read everywhere.
+        budget, batch: answers an arm samples, answers a step. rates: learning rates tried.
+        tuning, scoring: seeds; the sizes have the first three of scoring.
+        probed, updates, measured: norms are taken after so many updates at that rate, on so many prompts.
+        compared: groups on which Theorem 1 is checked. targets: held-out accuracies to which answers are counted.
     """
 
     setting: addition.Setting
     ways: tuple[str, ...]
     sizes: tuple[int, ...]
     departs: bool = False
+    gpu: bool = False
+    budget: int = BUDGET
+    batch: int = BATCH
+    rates: tuple[float, ...] = RATES
+    tuning: tuple[int, ...] = TUNING
+    scoring: tuple[int, ...] = SCORING
+    probed: float = PROBED
+    updates: tuple[int, ...] = UPDATES
+    measured: int = MEASURED
+    compared: int = COMPARED
+    targets: tuple[float, ...] = TARGETS
 
 
 FAMILIES: dict[str, Family] = {
     "sums": Family(addition.FULL, tuple(WAYS), (4, 16, 32), departs=True),
     "kinds": Family(addition.KINDS, ("grpo", "dr-grpo", "dapo", "maxrl"), (4, 16)),
-}
+    "gym": Family(
+        addition.GYM, ("grpo", "dr-grpo", "dapo", "maxrl"), (4, 16, 32), gpu=True, budget=102_400,
+        rates=(2.5e-5, 5e-5, 1e-4, 2e-4), tuning=(100,), scoring=(0, 1, 2), probed=5e-5, updates=(0, 50, 100),
+        measured=192, compared=4, targets=(0.5, 0.55, 0.6),
+    ),
+}  # fmt: skip
 
 
 def lm_full(folder: Path, *, family: str | None = None, workers: int | None = None) -> dict[str, Any]:
@@ -72,33 +97,31 @@ def lm_full(folder: Path, *, family: str | None = None, workers: int | None = No
 
     Args:
         folder: a part of it for each family holds the taught model and results, *.jsonl.
-        family: one of FAMILIES alone; None: all.
+        family: one of FAMILIES alone; None: all that run on a CPU.
     """
     if family is not None and family not in FAMILIES:
         raise ArgumentError("reproduce lm", f"a family of {', '.join(FAMILIES)}", repr(family))
-    names = list(FAMILIES) if family is None else [family]
+    names = [name for name, one in FAMILIES.items() if not one.gpu] if family is None else [family]
     told = {name: one_family(folder / name, FAMILIES[name], workers=workers) for name in names}
     return {"schema": SCHEMA, "families": told}
 
 
 def one_family(folder: Path, family: Family, *, workers: int | None = None) -> dict[str, Any]:
     """What was computed on a family."""
-    setting = family.setting
-    # Alone and first: it teaches the model that all others start from.
-    done = run_jobs(partial(part, setting, folder), [("start",)], folder / "parts.jsonl", workers=1)
-    parts: list[Job] = [*(("theorem", kind) for kind in _DIALS)]
-    parts += [("norms", n, seed) for n in UPDATES for seed in (SCORING[:2] if n else SCORING[:1])]
-    done |= run_jobs(partial(part, setting, folder), parts, folder / "parts.jsonl", workers=workers, label="gradients")
-    stops = run_jobs(
-        partial(departure, setting, folder), departures_wanted() if family.departs else (), folder / "departures.jsonl",
-        workers=workers, label="where the identity stops",
+    done = gradients(family, folder, workers)
+    stops = _run(
+        family, departure, departures_wanted() if family.departs else (), folder / "departures.jsonl", workers,
+        "where the identity stops",
     )  # fmt: skip
     best, grid = tuned(family, folder, workers)
     return {
-        "setting": asdict(setting),
+        "setting": asdict(family.setting),
+        "budget": family.budget,
+        "batch": family.batch,
+        "targets": list(family.targets),
         "start": done["start",],
         "theorem": {kind: done["theorem", kind] for kind in _DIALS},
-        "norms": [{"updates": job[1], "seed": job[2], **done[job]} for job in parts if job[0] == "norms"],
+        "norms": [{"updates": job[1], "seed": job[2], **done[job]} for job in done if job[0] == "norms"],
         "departures": [{"job": list(job), "found": came} for job, came in stops.items()],
         "rates": best,
         "grid": _listed(grid),
@@ -106,24 +129,60 @@ def one_family(folder: Path, family: Family, *, workers: int | None = None) -> d
     }
 
 
+def started(family: Family, folder: Path, progress: addition.Progress | None = None) -> dict[Job, Any]:
+    """The start alone: it teaches the model that all others start from."""
+    return _run(family, partial(part, progress=progress), [("start",)], folder / "parts.jsonl", 1)
+
+
+def gradients(family: Family, folder: Path, workers: int | None) -> dict[Job, Any]:
+    """The start, Theorem 1, and norms."""
+    done = started(family, folder)
+    parts: list[Job] = [*(("theorem", kind) for kind in _DIALS)]
+    parts += [("norms", n, seed) for n in family.updates for seed in (family.scoring[:2] if n else family.scoring[:1])]
+    return done | _run(family, part, parts, folder / "parts.jsonl", workers, "gradients")
+
+
+def _run(
+    family: Family, compute: Callable[[Family, Path, Job], Any], jobs: Iterable[Job], path: Path,
+    workers: int | None, label: str = "",
+) -> dict[Job, Any]:  # fmt: skip
+    """`run_jobs`, where the family can run."""
+    if family.gpu and not torch.cuda.is_available():
+        compute, workers = _refused, 1
+    return run_jobs(partial(compute, family, path.parent), jobs, path, workers=workers, label=label)
+
+
+def _refused(family: Family, folder: Path, job: Job) -> Any:
+    hint = f"run it where there is one; finished runs of {folder.name} are read everywhere"
+    raise ArgumentError("reproduce lm", "a CUDA device", "none", where=f"run {' '.join(map(str, job))}", hint=hint)
+
+
 def _listed(came: Mapping[Arm, Any]) -> list[dict[str, Any]]:
     return [{**asdict(arm), **found} for arm, found in came.items()]
 
 
-def part(setting: addition.Setting, folder: Path, job: Job) -> Any:
+def part(family: Family, folder: Path, job: Job, progress: addition.Progress | None = None) -> Any:
     """What is computed on one model: job = ("start",), ("theorem", kind of rewards) or ("norms", updates, seed)."""
-    start = addition.taught(setting, folder)
-    rows, held_out = addition.data(setting)
+    began, setting = time.perf_counter(), family.setting
+    start = addition.taught(setting, folder, progress)
+    rows, held_out = addition.data(setting, folder)
     if job[0] == "theorem":
-        return _theorem(start, rows, job[1])
-    world = Language(start, rows, held_out, batch=BATCH, learning_rate=PROBED, seed=1000 + (job[2] if job[1:] else 0))
+        return _theorem(start, rows, job[1], family.compared)
+    seed = 1000 + (job[2] if job[1:] else 0)
+    world = Language(start, rows, held_out, batch=family.batch, learning_rate=family.probed, seed=seed)
     if job[0] == "norms":
         choose = Passes(GRPO, G)
         for _ in range(job[1]):
             world.learn(choose(world))
-        problem = np.sort(np.random.default_rng(0).permutation(len(rows))[:MEASURED])
-        return norms(world, problem, world.rng)
-    p = world.chances(rows)
+        problem = np.sort(np.random.default_rng(0).permutation(len(rows))[: family.measured])
+        found = norms(world, problem, world.rng)
+    else:
+        found = _start(world)
+    return found | _clocked(setting, began)
+
+
+def _start(world: Language) -> dict[str, Any]:
+    p = world.chances(world.rows)
     counts, _ = np.histogram(p, np.linspace(0, 1, 11))
     return {
         "parameters": sum(q.numel() for q in world.model.parameters()),
@@ -134,7 +193,14 @@ def part(setting: addition.Setting, folder: Path, job: Job) -> Any:
     }
 
 
-def _theorem(start: Path, rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+def _clocked(setting: addition.Setting, began: float) -> dict[str, Any]:
+    """What ran a job and for how long; nothing of it in float32, where equal seeds are equal results."""
+    if setting.dtype == FLOAT32:
+        return {}
+    return {"machine": {**machine(), "dtype": setting.dtype, "seconds": round(time.perf_counter() - began, 2)}}
+
+
+def _theorem(start: Path, rows: list[dict[str, Any]], kind: str, compared: int) -> dict[str, Any]:
     """Theorem 1 on real groups, over all parameters, by precision; graded: the share of an answer's letters."""
     model, tokenizer = addition.load(start)
     # More than are compared: graded rewards are silent where all answers share as many letters.
@@ -142,7 +208,7 @@ def _theorem(start: Path, rows: list[dict[str, Any]], kind: str) -> dict[str, An
     if kind == "graded":
         answers = {row["prompt"]: row["answer"] for row in rows[:256]}
         chosen = [_graded(tokenizer, group, answers[group.prompt]) for group in chosen]
-    chosen = [group for group in chosen if not is_silent(group.rewards)][:COMPARED]
+    chosen = [group for group in chosen if not is_silent(group.rewards)][:compared]
     return by_precision(model, chosen, _DIALS[kind])
 
 
@@ -168,41 +234,46 @@ def departures_wanted() -> list[Job]:
     return jobs + [("kl", beta, seed) for beta in (0.0, 0.1) for seed in STOPS]
 
 
-def departure(setting: addition.Setting, folder: Path, job: Job) -> Any:
+def departure(family: Family, folder: Path, job: Job) -> Any:
     """One of them, on the taught model."""
     kind, *rest = job
+    setting = family.setting
     start = addition.taught(setting, folder)
-    size: dict[str, Any] = dict(prompts=BATCH // G, G=G)
+    size: dict[str, Any] = dict(prompts=family.batch // G, G=G)
     if kind == "passes":
         return passes(start, setting, rest[0], rest[1], rest[2], K=4, **size)
     if kind == "minis":
-        return passes(start, setting, PROBED, "grpo", rest[2], K=1, M=rest[0], torn=bool(rest[1]), **size)
+        return passes(start, setting, family.probed, "grpo", rest[2], K=1, M=rest[0], torn=bool(rest[1]), **size)
     if kind == "stale":
         return stale(start, setting, rest[0], **size)
     return kl(start, setting, rest[1], beta=rest[0], looks=(0, 25) if rest[0] else (0, 25, 50, 100), **size)
 
 
-def compute(setting: addition.Setting, folder: Path, job: Job) -> Any:
+def compute(family: Family, folder: Path, job: Job) -> Any:
     """One arm: job = ("arm", way, G, batch, learning rate, budget, seed)."""
-    return run_arm(addition.taught(setting, folder), setting, Arm(*job[1:]))
+    began = time.perf_counter()
+    found = run_arm(addition.taught(family.setting, folder), family.setting, Arm(*job[1:]))
+    return found | _clocked(family.setting, began)
 
 
-def arms(
-    setting: addition.Setting, folder: Path, wanted: Iterable[Arm], workers: int | None, label: str
-) -> dict[Arm, Any]:
+def arms(family: Family, folder: Path, wanted: Iterable[Arm], workers: int | None, label: str) -> dict[Arm, Any]:
     """What came of arms, computed or taken up."""
     jobs = [("arm", *asdict(arm).values()) for arm in wanted]
-    found = run_jobs(partial(compute, setting, folder), jobs, folder / "arms.jsonl", workers=workers, label=label)
+    found = _run(family, compute, jobs, folder / "arms.jsonl", workers, label)
     return {Arm(*job[1:]): came for job, came in found.items()}
 
 
 def tuned(family: Family, folder: Path, workers: int | None) -> tuple[dict[str, float], dict[Arm, Any]]:
     """Each way's best learning rate, and all arms it was chosen from."""
-    grid = [Arm(way, G, BATCH, rate, BUDGET, seed) for seed in TUNING for way in family.ways for rate in RATES]
-    came = arms(family.setting, folder, grid, workers, "learning rates")
+
+    def arm(way: str, rate: float, seed: int) -> Arm:
+        return Arm(way, G, family.batch, rate, family.budget, seed)
+
+    grid = [arm(way, rate, seed) for seed in family.tuning for way in family.ways for rate in family.rates]
+    came = arms(family, folder, grid, workers, "learning rates")
     best = {}
     for way in family.ways:
-        level = {rate: np.mean([reached(came[Arm(way, G, BATCH, rate, BUDGET, s)]) for s in TUNING]) for rate in RATES}
+        level = {rate: np.mean([reached(came[arm(way, rate, s)]) for s in family.tuning]) for rate in family.rates}
         best[way] = max(level, key=level.__getitem__)
     return best, came
 
@@ -220,6 +291,10 @@ def last(found: Mapping[str, Any], what: str) -> Floats:
 
 def scored(family: Family, folder: Path, best: Mapping[str, float], workers: int | None) -> dict[Arm, Any]:
     """Each way at its best rate on seeds it was not chosen on, and GRPO at other G."""
-    wanted = [Arm(way, G, BATCH, rate, BUDGET, seed) for seed in SCORING for way, rate in best.items()]
-    wanted += [Arm("grpo", size, BATCH, best["grpo"], BUDGET, seed) for seed in SCORING[:3] for size in family.sizes]
-    return arms(family.setting, folder, wanted, workers, "scored runs")
+
+    def arm(way: str, size: int, seed: int) -> Arm:
+        return Arm(way, size, family.batch, best[way], family.budget, seed)
+
+    wanted = [arm(way, G, seed) for seed in family.scoring for way in best]
+    wanted += [arm("grpo", size, seed) for seed in family.scoring[:3] for size in family.sizes]
+    return arms(family, folder, wanted, workers, "scored runs")

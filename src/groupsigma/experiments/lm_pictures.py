@@ -11,7 +11,7 @@ from groupsigma.checks import Floats
 from groupsigma.experiments import lm_findings as told
 from groupsigma.experiments.lm_contrasts import contrasts
 from groupsigma.experiments.lm_findings import named, written
-from groupsigma.experiments.lm_full import BATCH, BUDGET, last
+from groupsigma.experiments.lm_full import last
 from groupsigma.experiments.lm_stops import aged, pulled, reused
 from groupsigma.figures import COLORS, INK, PALE, Axes, Dot, panel, ranking, row
 
@@ -37,7 +37,8 @@ def _identity(found: Mapping[str, Any]) -> Any:
     seeds, more = (len(told.of(found, "grpo", G)) for G in (4, 8))
     return row(
         "On a language model: silence as the closed form has it; the contrast is not the same for all",
-        f"GRPO, {BATCH:,} answers a step, {seeds} seeds of each G ({more} of G = 8), means of {_WINDOW} steps; "
+        f"GRPO, {found['batch']:,} answers a step, {seeds} seeds of each G ({more} of G = 8), "
+        f"means of {_WINDOW} steps; "
         f"contrast: {len(found['norms'][0]['p']):,} prompts at the start, {found['start']['parameters']:,} parameters",
         panel("a  Silent groups", *_silence(found)),
         panel("b  How large the contrast is", *_contrast(found)),
@@ -102,17 +103,17 @@ def _worth(found: Mapping[str, Any]) -> list[Any]:
 
 
 def _learning(found: Mapping[str, Any]) -> Any:
-    panels = []
+    panels, batch = [], found["batch"]
     for letter, what, where, spent in (
         ("a  Held-out accuracy", "held_out", None, "answers"),
         ("b  Its hardest quarter", "held_out quarters", 0, "answers"),
         ("c  The same by updates", "held_out quarters", 0, "updates"),
     ):
-        curves = {way: _curve(told.of(found, way), what, where, spent) for way in ("grpo", "dr-grpo", "dapo")}
+        curves = {way: _curve(told.of(found, way), what, where, spent, batch) for way in ("grpo", "dr-grpo", "dapo")}
         every = np.concatenate([y.ravel() for _, y in curves.values()])
         up, end = _nice(float(every.min()), float(every.max())), max(float(x[-1]) for x, _ in curves.values())
         axes = Axes(
-            f"answers, in steps of {BATCH:,}" if spent == "answers" else spent, "solve rate", (0, end / 2, end), up
+            f"answers, in steps of {batch:,}" if spent == "answers" else spent, "solve rate", (0, end / 2, end), up
         )
         layers = []
         for at, (way, (x, y)) in enumerate(curves.items()):
@@ -125,7 +126,7 @@ def _learning(found: Mapping[str, Any]) -> Any:
     rates = ", ".join(f"{named(way)} {written(found['rates'][way])}" for way in ("grpo", "dr-grpo", "dapo"))
     return row(
         "The three methods from one start, each at its own best learning rate",
-        f"{len(told.of(found, 'grpo'))} seeds: mean and range; G = 8, {BATCH:,} answers a step; learning rates {rates}",
+        f"{len(told.of(found, 'grpo'))} seeds: mean and range; G = 8, {batch:,} answers a step; learning rates {rates}",
         *panels,
     )
 
@@ -137,10 +138,12 @@ def _nice(low: float, high: float) -> tuple[float, ...]:
     return tuple(round(step * i, 2) for i in range(first, last + 1))
 
 
-def _curve(runs: Sequence[Mapping[str, Any]], what: str, where: int | None, spent: str) -> tuple[Floats, Floats]:
+def _curve(
+    runs: Sequence[Mapping[str, Any]], what: str, where: int | None, spent: str, batch: int
+) -> tuple[Floats, Floats]:
     """Where looks were, on a common axis, and what they saw, [runs, looks]."""
     x = np.array([[look[spent] for look in run["looks"]] for run in runs], dtype=np.float64)
-    x = x / BATCH if spent == "answers" else x
+    x = x / batch if spent == "answers" else x
     y = np.array([[look[what] if where is None else look[what][where] for look in run["looks"]] for run in runs])
     common = np.linspace(0, np.round(x[:, -1].min()), x.shape[1])
     return common, np.array([np.interp(common, a, b) for a, b in zip(x, y, strict=True)])
@@ -209,6 +212,6 @@ def _dial(found: Mapping[str, Any]) -> Any:
         panels.append(ranking(letter, "solve rate", across, dots))
     return row(
         "Points of the dial, each at its own best learning rate",
-        f"last quarter of {BUDGET:,} answers; mean and 95 % interval over seeds",
+        f"last quarter of {found['budget']:,} answers; mean and 95 % interval over seeds",
         *panels,
     )

@@ -44,18 +44,18 @@ def norms(
     rows = [world.rows[i] for i in problem]
     p = world.chances(rows)
     target = _toward(world)
-    length = float(np.linalg.norm(target))
+    length = _length(target)
     contrast, worth = np.zeros(len(problem)), np.zeros(len(problem))
     expected = {name: expected_gain(p, 8, dial) for name, dial in _DIALS.items()}
     band = band_of(p)
-    sums = {name: np.zeros((len(INTERIOR), len(target))) for name in _DIALS}
+    sums = {name: target.new_zeros(len(INTERIOR), len(target)) for name in _DIALS}
     for at, i in enumerate(problem):
         ids = (*world.tokenizer(rows[at]["answer"])["input_ids"], 0)
         # ∇ log p / (1 − p): right answers are one string.
         d = _slope(world, int(i), [ids], np.ones(1)) / max(1 - p[at], 1e-9)
-        contrast[at], worth[at] = np.linalg.norm(d), d @ target / length
+        contrast[at], worth[at] = _length(d), float(d @ target) / length
         for name in _DIALS:
-            sums[name][band[at]] += expected[name][at] * d
+            sums[name][band[at]] += float(expected[name][at]) * d
     return {
         "p": _rounded(p, 6),
         "prompt": [len(world.prompts[i]) for i in problem],
@@ -67,8 +67,8 @@ def norms(
         "bands": {
             name: {
                 "norm": _share(np.bincount(band, expected[name] * contrast, len(INTERIOR))),
-                "part": _share(sums[name] @ sums[name].sum(0)),
-                "worth": _share(sums[name] @ target),
+                "part": _share((sums[name] @ sums[name].sum(0)).cpu().numpy()),
+                "worth": _share((sums[name] @ target).cpu().numpy()),
             }
             for name in _DIALS
         },
@@ -89,24 +89,29 @@ def _drawn(world: Language, problem: Ints, G: int, groups: int, rng: np.random.G
             here = slice(starts[at], starts[at + 1])
             won = right[here]
             weight = came.count[here] * np.where(won, 1 / k[group, at], -1 / (G - k[group, at]))
-            size[group, at] = np.linalg.norm(_slope(world, int(problem[at]), came.ids[here], weight))
+            size[group, at] = _length(_slope(world, int(problem[at]), came.ids[here], weight))
     return {"k": k.tolist(), "size": [[None if x != x else round(x, 4) for x in row] for row in size.tolist()]}
 
 
-def _slope(world: Language, i: int, ids: Sequence[tuple[int, ...]], weight: Floats) -> Floats:
+def _slope(world: Language, i: int, ids: Sequence[tuple[int, ...]], weight: Floats) -> Tensor:
     """∇ Σ weight · log π(answer | prompt), over all parameters."""
     logs, _ = world.log_likelihoods(Weighted(np.full(len(ids), i), list(ids), weight))
-    return _flat(world, logs.sum(1) @ torch.as_tensor(weight, dtype=logs.dtype))
+    return _flat(world, logs.sum(1) @ torch.as_tensor(weight, dtype=logs.dtype, device=logs.device))
 
 
-def _toward(world: Language) -> Floats:
+def _toward(world: Language) -> Tensor:
     """V: the gradient of the mean solve rate of the held-out problems."""
     return _flat(world, log_chances(world.model, world.tokenizer, world.held_rows).exp().mean())
 
 
-def _flat(world: Language, value: Tensor) -> Floats:
+def _flat(world: Language, value: Tensor) -> Tensor:
+    """Its gradient, float64, where the model is: there are several a prompt, and each is as long as the model."""
     found = torch.autograd.grad(value, list(world.model.parameters()))
-    return torch.cat([g.flatten() for g in found]).double().numpy()
+    return torch.cat([g.flatten() for g in found]).double()
+
+
+def _length(x: Tensor) -> float:
+    return float(torch.linalg.vector_norm(x))
 
 
 def _share(x: Any) -> list[float]:

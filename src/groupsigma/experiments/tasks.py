@@ -1,4 +1,4 @@
-"""Families of problems for a tiny character model: sums, and several kinds of problem mixed that are not sums.
+"""Families of problems for a small character model: sums, several kinds mixed that are not sums, reasoning-gym's.
 
 Every problem has one right answer, letter by letter. So the solve rate p = π(answer, end | prompt) is one forward
 pass whatever the family, and what holds for sums can be looked for elsewhere.
@@ -14,6 +14,7 @@ import numpy as np
 
 from groupsigma.checks import Ints
 from groupsigma.errors import ArgumentError
+from groupsigma.experiments import gym
 
 #: Called with how many, the generator, and the digits of the longest number.
 _Draw = Callable[[int, np.random.Generator, int], list[dict[str, Any]]]
@@ -26,7 +27,7 @@ class Task:
     Attributes:
         letters: all that its prompts and answers are made of; a prompt ends with "=".
         draw: (n, rng, digits) → n rows {"prompt", "answer", "digits", …}, not all different.
-        many: digits → how many different prompts there are.
+        many: digits → how many different prompts there are, at least.
     """
 
     letters: str
@@ -127,4 +128,5 @@ MIXED: dict[str, Kind] = {
 TASKS: dict[str, Task] = {
     "sums": Task("0123456789+=", _sums, lambda digits: 10 ** (2 * digits)),
     "kinds": Task("0123456789-*%>=", _kinds, lambda digits: sum(kind.many(digits) for kind in MIXED.values())),
+    "gym": Task(gym.LETTERS, gym.draw, gym.many),
 }

@@ -32,7 +32,7 @@ def reproduce(
         Path | None,
         typer.Option(metavar="DIR", help="allocation, lm: where runs are kept; by default groupsigma-NAME."),
     ] = None,
-    family: Annotated[str | None, typer.Option(metavar="NAME", help="lm: sums or kinds alone.")] = None,
+    family: Annotated[str | None, typer.Option(metavar="NAME", help="lm: sums, kinds or gym alone.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series.
@@ -40,7 +40,8 @@ def reproduce(
     Two experiments are not started by default; they can be stopped at any moment, and the same command goes on.
     allocation: rules that say who gets how many tries compete, about an hour on two cores. lm: a small language
     model is taught, then trained by GRPO, Dr. GRPO, DAPO and more points of the dial, each tuned alike, many seeds;
-    silence, gradients and their sizes held against the theory; under two hours on two cores a family.
+    silence, gradients and their sizes held against the theory; under two hours on two cores a family. --family gym is
+    a larger model on a dozen kinds of reasoning-gym: minutes of a GPU; finished, it is read without one.
     """
     for experiment in _EXPERIMENTS:
         if experiment in (name or ()):
