@@ -119,7 +119,7 @@ def _sorting(item: Item) -> str:
 
 
 def _legs(item: Item) -> str:
-    return ",".join(f"{count}{animal}" for animal, count in item["metadata"]["animals"].items())
+    return ",".join(f"{count}{animal}".replace(" ", "") for animal, count in item["metadata"]["animals"].items())
 
 
 def _fraction(item: Item) -> str:
@@ -139,7 +139,7 @@ SOURCES: dict[str, Source] = {
     "chain_sum": Source(0.14, dict(min_terms=2, max_terms=3, min_digits=1, max_digits=2), _of("expression")),
     "products": Source(0.12, dict(min_digits=1, max_digits=2), _of("expression")),
     "gcd": Source(0.08, dict(min_value=1, max_value=300), _of("numbers", "g")),
-    "base_conversion": Source(0.07, dict(min_base=2, max_base=5, max_value=1500), _base),
+    "base_conversion": Source(0.07, dict(min_base=2, max_base=5, min_value=1, max_value=1500), _base),
     "count_bits": Source(0.07, dict(max_n=16383), _of("number", "#")),
     "letter_counting": Source(0.06, dict(min_words=2, max_words=6), _counted),
     # Its scorer does not look at case.

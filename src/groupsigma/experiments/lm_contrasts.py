@@ -18,19 +18,22 @@ _PARTS = 10
 
 
 def contrasts(told: Run, G: int = 8) -> list[dict[str, float]]:
-    """By tenth of solve rate: ‖D‖, root mean square ‖Δs‖ of groups of G, what D is worth, and prompts there."""
+    """By tenth of solve rate: ‖D‖, root mean square ‖Δs‖ of groups of G, what D is worth, and prompts there.
+
+    Tenths of fewer than two prompts are left out; drawn is NaN where no group was mixed.
+    """
     p, size = np.array(told["p"]), _sizes(told, G)
     out = []
     for at in range(_PARTS):
         here = (p >= at / _PARTS) & ((p < (at + 1) / _PARTS) | (at == _PARTS - 1))
-        if not here.any():
+        if here.sum() < 2:
             continue
-        worth = np.array(told["worth"])[here]
+        worth, mixed = np.array(told["worth"])[here], size[:, here][~np.isnan(size[:, here])]
         out.append({
             "p": (at + 0.5) / _PARTS,
             "prompts": int(here.sum()),
             "contrast": float(np.mean(np.array(told["contrast"])[here])),
-            "drawn": float(np.sqrt(np.nanmean(size[:, here] ** 2))),
+            "drawn": float(np.sqrt(np.mean(mixed**2))) if len(mixed) else float("nan"),
             "worth": float(worth.mean()),
             "error": float(worth.std(ddof=1) / np.sqrt(len(worth))),
         })  # fmt: skip
