@@ -103,12 +103,12 @@ def test_answers_are_drawn_from_the_policy_whose_solve_rates_are_known(world):
     p, n = world.chances(world.rows), 10**6
     came = draw(world.model, world.prompts, np.full(40, n), np.random.default_rng(0), most=world.most)
     often = np.bincount(came.prompt, came.count * world.judged(came.prompt, came.ids), 40) / n
-    assert np.abs(often - p).max() < 0.01 and abs((often - p).mean()) < 0.001
+    assert np.abs(often - p).max() < 0.003 and abs((often - p).mean()) < 0.001
     exact = Language(
         a.taught(TINY, world_folder(world)), world.rows, world.held_rows, batch=64, learning_rate=0, seed=0
     )
     exact.model.config.autocast = "float32"
-    assert 0 < np.abs(exact.chances(world.rows) - p).max() < 0.02
+    assert 0 < np.abs(exact.chances(world.rows) - p).max() < 0.05
 
 
 def world_folder(world):
@@ -141,7 +141,8 @@ def test_a_model_of_float32_is_left_alone():
     assert not hasattr(model.config, "autocast") and not autocast(model)._enabled
 
 
-def test_the_smoke_test_passes_on_a_cpu(tmp_path):
+def test_the_smoke_test_passes_on_a_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(lm_scale, "SMALL", replace(lm_scale.SMALL, digits=1, steps=80))
     few = replace(TINY, steps=2, task="kinds", pool=40, problems=130, batch=16)
     told = lm_scale.smoke(few, tmp_path)
     assert told["good"] and told["place"] == "cpu" and told["full"]["updating"] > 0

@@ -22,7 +22,7 @@ from groupsigma.advantages import advantages
 from groupsigma.checks import Floats
 from groupsigma.dial import DR_GRPO, GRPO, LOGIT, MAXRL, Dial
 from groupsigma.experiments.addition import Row, one_thread, rewards, sample
-from groupsigma.experiments.precision import place
+from groupsigma.experiments.precision import FLOAT32, place, wanted
 from groupsigma.identity import identity
 from groupsigma.presets import name_of
 from groupsigma.sigma import is_silent
@@ -136,8 +136,13 @@ def update(model: Any, group: Group, dial: Dial = GRPO) -> Floats:
 
 
 def _in(dtype: torch.dtype, model: Any) -> Any:
-    """A copy that computes in `dtype` throughout: transformers takes the root mean square in float32 whatever it is."""
+    """A copy that computes in `dtype` throughout: transformers takes the root mean square in float32 whatever it is.
+
+    So it does with the softmax of "eager" attention, which a model of bfloat16 has.
+    """
     net = deepcopy(model).to(dtype).eval()
+    if wanted(model) != FLOAT32:
+        net.set_attn_implementation("sdpa")
     for layer in net.modules():
         if hasattr(layer, "variance_epsilon"):
             shape, eps = layer.weight.shape, layer.variance_epsilon

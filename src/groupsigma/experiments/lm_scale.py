@@ -35,9 +35,9 @@ from groupsigma.experiments.norms import norms
 from groupsigma.experiments.precision import BFLOAT16, FLOAT32, machine, place
 from groupsigma.experiments.run import run_jobs
 
-#: Sums of one digit, a model taught in seconds.
+#: Sums of two digits, so that prompts are padded, and a model taught in seconds.
 SMALL = addition.Setting(
-    layers=2, width=64, inner=128, heads=4, learning_rate=0.01, steps=200, batch=128, until=0.4, digits=1, problems=60,
+    layers=2, width=64, inner=128, heads=4, learning_rate=0.01, steps=300, batch=128, until=0.3, digits=2, problems=60,
     held_out=20, dtype=BFLOAT16,
 )  # fmt: skip
 #: Answers drawn to each problem; how far a frequency may be from a solve rate, beside its own spread.
