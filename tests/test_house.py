@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "errors", "checks", "arrays", "dial", "presets", "methods", "sigma", "expect", "law", "bands",
     "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
-    "value", "odds", "belief", "allocate", "plan", "stopping", "implied",
+    "value", "odds", "belief", "baseline", "allocate", "plan", "stopping", "implied",
     "splits", "audit", "findings", "simulate", "metrics", "tracker", "stream",
     "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
     "__init__", "figures",
@@ -36,7 +36,8 @@ ORDER = (
     "experiments.controlled", "experiments.dynamics", "experiments.objectives", "experiments.pictures",
     "experiments.paper", "experiments.lm", "experiments.lm_full", "experiments.lm_scale", "experiments.lm_contrasts",
     "experiments.lm_stops", "experiments.lm_findings",
-    "experiments.lm_pictures", "experiments.lm_allocation",
+    "experiments.lm_pictures", "experiments.halves", "experiments.spend", "experiments.lm_allocation",
+    "experiments.lm_contest",
     "screen", "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "output", "settings", "rewrite",
     "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.show", "verbs.audit", "verbs.plan", "verbs.dials",
     "verbs.reproduce", "verbs.probe", "verbs.train", "cli",

@@ -329,6 +329,11 @@ class Beliefs:
         moved = np.hstack([self.columns[:, :1], given])
         return replace(self, weight=shift(self.weight, (moved - self.columns) @ self.effect), columns=moved)
 
+    def among(self, rows: Ints) -> Beliefs:
+        """What is believed of some rows alone, to plan among them; what they share is not kept up by it."""
+        own = ("prompt_ids", "weight", "seen", "recent", "count", "columns")
+        return replace(self, **{name: getattr(self, name)[rows] for name in own})
+
     def draw(self, rng: np.random.Generator) -> Beliefs:
         """Beliefs that are sure of one solve rate each, drawn from these rows (Thompson sampling)."""
         at = (np.cumsum(self.weight, 1) < rng.random((len(self.weight), 1)) * (1 - 1e-12)).sum(1)

@@ -95,6 +95,10 @@ class Language:
         """Mean solve rate of problems never trained on."""
         return float(self.chances(self.held_rows).mean())
 
+    def rates(self, problem: Ints) -> Floats:
+        """Today's exact solve rates of some problems; a chooser that is no oracle must not look."""
+        return self.chances([self.rows[i] for i in problem])
+
     def chances(self, rows: Sequence[Row]) -> Floats:
         """Today's exact solve rates of some rows."""
         return addition.solve_chances(self.model, self.tokenizer, rows)
@@ -123,22 +127,26 @@ class Language:
         self._drawn, self.step = [], self.step + 1
         return norm
 
+    def answered(self) -> tuple[Ints, Ints, NDArray[np.bool_], list[tuple[int, ...]]]:
+        """The step's different answers: problem, how often it came, whether it is right, token ids."""
+        prompt = np.concatenate([a.prompt for a, _ in self._drawn])
+        count = np.concatenate([a.count for a, _ in self._drawn])
+        right = np.concatenate([r for _, r in self._drawn])
+        return prompt, count, right, [ids for a, _ in self._drawn for ids in a.ids]
+
     def weighted(self, drawn: Drawn) -> Weighted:
         """The step's different answers, each with what it pushes with.
 
         A problem's right answers share its `plus` alike, its wrong ones its `minus`, whatever calls they came from.
         """
-        prompt = np.concatenate([a.prompt for a, _ in self._drawn])
-        count = np.concatenate([a.count for a, _ in self._drawn])
-        right = np.concatenate([r for _, r in self._drawn])
-        ids = [ids for a, _ in self._drawn for ids in a.ids]
+        prompt, count, right, ids = self.answered()
         # A problem may have several groups, where one pass through the data ends and the next begins: they add up.
         won, lost = (np.maximum(np.bincount(prompt, count * x, self.problems), 1) for x in (right, ~right))
         plus = np.bincount(drawn.problem, drawn.plus, self.problems) / won
         minus = np.bincount(drawn.problem, drawn.minus, self.problems) / lost
         push = count * np.where(right, plus[prompt], -minus[prompt])
         some = np.flatnonzero(push)
-        return Weighted(prompt[some], [ids[i] for i in some], push[some])
+        return Weighted(prompt[some], [ids[i] for i in some], push[some].astype(np.float64))
 
     @one_thread()
     def update(self, told: Weighted) -> float:

@@ -10,36 +10,63 @@ import json
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from groupsigma.checks import Floats
+from groupsigma.belief import Drift
+from groupsigma.checks import Floats, Ints
 from groupsigma.dial import DAPO, DR_GRPO, GRPO
 from groupsigma.experiments import addition
 from groupsigma.experiments.addition import Row
 from groupsigma.experiments.arena import start_spread
 from groupsigma.experiments.arms import Passes, trained
-from groupsigma.experiments.engine import Engine, most_variance
+from groupsigma.experiments.engine import Engine, Memory, most_variance
 from groupsigma.experiments.language import Language
+from groupsigma.experiments.pool import kept
 from groupsigma.experiments.rules import Planner
+from groupsigma.experiments.spend import Grouped, Lone
 from groupsigma.experiments.worlds import Drawn
 
 #: Problems that a pool is chosen from.
 CANDIDATES = 40_000
 
-#: Rule by name; each takes its knob.
+
+def _top(size: int = 8, over: float = 0.0) -> Callable[[Any], Drawn]:
+    """Tuned top-k: the largest E[p(1−p)] of discounted counts, among all or among `over` candidates for each taken."""
+    order = most_variance if not over else nearest_top(over)
+    return Engine("grpo", dict(prior=0.5, per_step=0.9), order, size)
+
+
+def nearest_top(over: float) -> Callable[[Memory, Any], Ints]:
+    """`most_variance` among candidates drawn at random, so many for each group of 8 that a step has."""
+
+    def order(memory: Memory, world: Any) -> Ints:
+        some = world.rng.permutation(memory.problems)[: round(over * world.batch / 8)]
+        return some[np.argsort(-memory.variance[some], kind="stable")]
+
+    return order
+
+
+def _lone(drift: dict[str, float] | None = None, **knobs: Any) -> Lone:
+    return Lone(drift=None if drift is None else Drift(**drift), **knobs)
+
+
+#: Rule by name; each takes its knobs.
 RULES: dict[str, Callable[..., Callable[[Any], Drawn]]] = {
-    "grpo": lambda: Passes(GRPO, 8),
-    "dr-grpo": lambda: Passes(DR_GRPO, 8),
-    "dapo": lambda: Passes(DAPO, 8),
-    "top-k": lambda size=16: Engine("grpo", dict(prior=0.5, per_step=0.9), most_variance, size),
-    "plan": lambda weight="grpo", saturation=4.0: Planner(weight, saturation=saturation),
-    "plan, columns": lambda weight="grpo", saturation=4.0: Planner(weight, saturation=saturation, columns=True),
-    "oracle": lambda weight="grpo", saturation=4.0: Planner(weight, saturation=saturation, oracle=True),
+    "grpo": lambda size=8: Passes(GRPO, size),
+    "dr-grpo": lambda size=8: Passes(DR_GRPO, size),
+    "dapo": lambda size=8: Passes(DAPO, size),
+    "top-k": _top,
+    "plan, whole pool": lambda columns=True: Planner("grpo", columns=columns),
+    "plan": Grouped,
+    "plan, in rounds": lambda **knobs: Grouped(rounds=2, **knobs),
+    "lone": _lone,
+    "oracle": lambda **knobs: Lone(oracle=True, **knobs),
+    "oracle, groups": lambda **knobs: Grouped(oracle=True, **knobs),
 }
 
 
@@ -74,7 +101,8 @@ def run_cell(setting: addition.Setting, folder: Path, cell: Cell) -> dict[str, A
 
     def note(drawn: Drawn) -> dict[str, Any]:
         silent = (drawn.right == 0) | (drawn.wrong == 0)
-        return {"groups": len(silent), "silent": int(silent.sum()), "answers": drawn.answers}
+        told = {"groups": len(silent), "silent": int(silent.sum()), "answers": drawn.answers}
+        return told | ({"saturation": round(rule.saturation, 3)} if isinstance(rule, Lone) and rule.measures else {})
 
     return {**trained(world, choose, cell.budget, note), "choosing": round(spent[0], 2)}
 
@@ -85,15 +113,22 @@ def pool(setting: addition.Setting, folder: Path, start: str) -> tuple[Sequence[
     rows, held_out = addition.data(setting)
     if start == "flat":
         return rows, held_out
+    # Kept: rounding on another machine would choose others.
+    told = {"start": start, "setting": asdict(setting)}
+    chosen = kept(folder / start, told, lambda: _like_big_math(setting, folder, len(rows) + len(held_out)))
+    return chosen[: len(rows)], chosen[len(rows) :]
+
+
+def _like_big_math(setting: addition.Setting, folder: Path, many: int) -> list[dict[str, Any]]:
+    """Problems whose solve rates today follow Big-Math's, in no order."""
     rng = np.random.default_rng([setting.seed, 2])
     found = addition.problems(CANDIDATES, rng, digits=setting.digits, task=setting.task)
     model, tokenizer = addition.load(addition.taught(setting, folder))
     p = addition.solve_chances(model, tokenizer, found)
     spread = start_spread()
-    wanted = rng.choice(spread.p, len(rows) + len(held_out), p=spread.weight)
+    wanted = rng.choice(spread.p, many, p=spread.weight)
     # Shuffled: those served last got what was left.
-    chosen = [found[i] for i in rng.permutation(nearest(_odds(p), _odds(wanted)))]
-    return chosen[: len(rows)], chosen[len(rows) :]
+    return [found[i] for i in rng.permutation(nearest(_odds(p), _odds(wanted)))]
 
 
 def nearest(have: Floats, wanted: Floats) -> list[int]:

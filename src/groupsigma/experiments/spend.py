@@ -1,0 +1,165 @@
+"""Two ways to spend a step's answers by what is believed, among candidates that take turns.
+
+Candidates are the next problems of a shuffled walk through all of them: whoever may choose from the whole pool comes
+back to the same few. `Lone` asks each chosen problem few times, most often once, and compares an answer with what was
+believed of its problem; `Grouped` draws groups and compares within them, as GRPO does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from groupsigma.allocate import allocate
+from groupsigma.baseline import baseline_of
+from groupsigma.belief import Beliefs, Drift
+from groupsigma.checks import Floats, Ints
+from groupsigma.dial import LOGIT
+from groupsigma.experiments.engine import drawn_of
+from groupsigma.experiments.halves import contrast_halves
+from groupsigma.experiments.language import Language
+from groupsigma.experiments.worlds import Drawn
+from groupsigma.odds import points_for
+from groupsigma.plan import plan
+from groupsigma.stopping import stopping
+from groupsigma.stream import Stream
+from groupsigma.value import Goal
+
+#: Steps between two looks at how noisy contrasts are; problems and answers of a look; what an older look counts for.
+_EVERY, _LOOKED, _DEEP, _OLDER = 10, 8, 8, 0.8
+#: Least E[p(1−p)] that advantages are divided by.
+_FLOOR = 0.01
+
+
+class _Believer:
+    """Beliefs about all problems, and a walk through them."""
+
+    def __init__(self, over: float, columns: bool, oracle: bool, drift: Drift | None) -> None:
+        self.over, self.columns, self.oracle, self.drift = over, columns, oracle, drift
+        self.beliefs: Beliefs | None = None
+        self._walk: Stream | None = None
+
+    def candidates(self, world: Language, many: float) -> Ints:
+        """The next `many` problems, each once, ascending."""
+        walk = self._walk = self._walk or Stream(
+            world.problems, lambda _: world.rng.permutation(world.problems).tolist()
+        )
+        return np.sort(np.array(walk.take(min(round(many), P)), dtype=np.int64))
+
+    def believed(self, world: Language, rows: Ints) -> Beliefs:
+        """Today's beliefs about some problems; an oracle is sure of the truth."""
+        if self.oracle:
+            return Beliefs.known(rows, world.rates(rows), points=points_for(200))
+        if self.beliefs is None:
+            known = world.columns if self.columns else None
+            self.beliefs = Beliefs.about(
+                np.arange(world.problems), columns=known, spread=world.spread, drift=self.drift
+            )
+        self.beliefs = self.beliefs.advance(world.step)
+        return self.beliefs.among(rows)
+
+    def learnt(self, rows: Ints, k: Ints, n: Ints) -> None:
+        """What came, for the next step."""
+        if self.beliefs is not None:
+            self.beliefs = self.beliefs.observe(rows, k, n)
+
+
+class Lone(_Believer):
+    """The candidates whose answer is worth most, one try each or a few; an answer's advantage is R − b.
+
+    b is the belief's mean after the problem's other answers. n tries at p are worth n v/(n v + n₀), v = p(1−p): half of
+    what a step can have of a problem is had at n v = n₀.
+
+    Args:
+        over: candidates for each answer, ≥ 1. most: tries of a problem at most. power: A is divided by E[v]^(power/2).
+        saturation: n₀; None: measured every ten steps on eight problems, from the contrasts of two halves of
+            eight answers each. columns, oracle, drift: what beliefs are made of, or the truth instead.
+    """
+
+    def __init__(
+        self,
+        over: float = 1.5,
+        most: int = 1,
+        saturation: float | None = 1.0,
+        power: float = 0.0,
+        columns: bool = True,
+        oracle: bool = False,
+        drift: Drift | None = None,
+    ) -> None:
+        super().__init__(over, columns, oracle, drift)
+        self.most, self.power, self.measures = most, power, saturation is None
+        self.saturation = 1.0 if saturation is None else saturation
+        self._seen = np.zeros(2)
+
+    def __call__(self, world: Language) -> Drawn:
+        """One step."""
+        rows = self.candidates(world, self.over * world.batch)
+        look = self.believed(world, rows)
+        v = look.p * (1 - look.p)
+        looks = self.measures and world.step % _EVERY == 0 and world.batch >= 2 * _LOOKED * _DEEP
+        deep = np.argsort(-(look.weight @ v), kind="stable")[:_LOOKED] if looks else np.zeros(0, dtype=np.int64)
+        tries = self._tries(look.weight, v, world.batch - len(deep) * _DEEP, deep)
+        tries[deep] = _DEEP
+        at = np.flatnonzero(tries)
+        i, n, weight = rows[at], tries[at], look.weight[at]
+        k = world.sample(i, n)
+        if looks:
+            self._seen = _OLDER * self._seen + contrast_halves(world, rows[np.sort(deep)])
+            self.saturation = float(np.clip(self._seen[1] / max(self._seen[0], 1e-12), 0.05, 20.0))
+        right, wrong = baseline_of(weight, look.p, k, n)
+        self.learnt(i, k, n)
+        scale = np.maximum(weight @ v, _FLOOR) ** (-self.power / 2)
+        return Drawn(
+            i, k.astype(np.float64), (n - k).astype(np.float64), scale * k * (1 - right), scale * (n - k) * wrong,
+            int(n.sum()),
+        )  # fmt: skip
+
+    def _tries(self, weight: Floats, v: Floats, budget: int, taken: Ints) -> Ints:
+        """Tries of all candidates that use the budget; none of those taken."""
+        n = np.arange(self.most + 1.0)
+        table = n * v[:, None] / (n * v[:, None] + self.saturation)
+        worth = np.ones(len(weight))
+        worth[taken] = 0.0
+        ones = np.ones(len(weight))
+        return allocate(
+            lambda some: (weight[some] @ table) * worth[some, None], self.most, 1, float(budget), ones,
+            np.ones(len(weight), dtype=np.int64), True,
+        ).tries.copy()  # fmt: skip
+
+
+class Grouped(_Believer):
+    """Groups among the candidates: planned, or in rounds of so many tries until the stopping rule ends them.
+
+    Args:
+        over: candidates for each group of 8 that a uniform step would have. rounds: 0: planned whole.
+        saturation: n₀ of goal signal. Others as `Lone`'s.
+    """
+
+    def __init__(
+        self,
+        over: float = 4.0,
+        rounds: int = 0,
+        saturation: float = 1.0,
+        columns: bool = True,
+        oracle: bool = False,
+        drift: Drift | None = None,
+    ) -> None:
+        super().__init__(over, columns, oracle, drift)
+        # Of a language model's problems none is worth more than another by its solve rate alone: no tilt.
+        self.rounds, self.goal = rounds, Goal("signal", LOGIT, saturation)
+
+    def __call__(self, world: Language) -> Drawn:
+        """One step."""
+        rows = self.candidates(world, self.over * world.batch / 8)
+        look = self.believed(world, rows)
+        if self.rounds:
+            rule = stopping(look, budget=world.batch, goal=self.goal, round_size=self.rounds)
+            at, k, n = rule.follow(lambda some, more: world.sample(rows[some], more))
+        else:
+            tries = plan(
+                look, budget=world.batch, goal=self.goal.name, dial=self.goal.dial, saturation=self.goal.saturation
+            ).tries
+            at = np.flatnonzero(tries)
+            n = tries[at]
+            k = world.sample(rows[at], n)
+        self.learnt(rows[at], k, n)
+        return drawn_of(rows[at], k, n, "grpo", int(n.sum()), None, world)
