@@ -40,9 +40,8 @@ class _Believer:
 
     def candidates(self, world: Language, many: float) -> Ints:
         """The next `many` problems, each once, ascending."""
-        walk = self._walk = self._walk or Stream(
-            world.problems, lambda _: world.rng.permutation(world.problems).tolist()
-        )
+        P = world.problems
+        walk = self._walk = self._walk or Stream(P, lambda _: world.rng.permutation(P).tolist())
         return np.sort(np.array(walk.take(min(round(many), P)), dtype=np.int64))
 
     def believed(self, world: Language, rows: Ints) -> Beliefs:
