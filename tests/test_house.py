@@ -37,8 +37,9 @@ ORDER = (
     "experiments.paper", "experiments.lm", "experiments.lm_full", "experiments.lm_scale", "experiments.lm_contrasts",
     "experiments.lm_stops", "experiments.lm_findings",
     "experiments.lm_pictures", "experiments.halves", "experiments.spend", "experiments.lm_allocation",
-    "experiments.lm_contest",
-    "screen", "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "output", "settings", "rewrite",
+    "experiments.lm_contest", "experiments.lm_contest_findings", "experiments.lm_contest_pictures",
+    "screen", "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "lm_contest_screen",
+    "output", "settings", "rewrite",
     "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.show", "verbs.audit", "verbs.plan", "verbs.dials",
     "verbs.reproduce", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip

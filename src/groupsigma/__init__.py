@@ -6,6 +6,7 @@ heavier; DuckDB is loaded by `load`, and torch is never imported, only recognise
 
 from groupsigma.advantages import advantages, advantages_by_prompt
 from groupsigma.audit import Audit, audit
+from groupsigma.baseline import baseline
 from groupsigma.belief import Beliefs, Drift
 from groupsigma.bounds import Region, expected_gain_interval, region, silent_rate_interval
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
@@ -97,6 +98,7 @@ __all__ = [
     "advantages",
     "advantages_by_prompt",
     "audit",
+    "baseline",
     "beta_value",
     "borrow",
     "by_dial",

@@ -94,14 +94,15 @@ class Lone(_Believer):
         rows = self.candidates(world, self.over * world.batch)
         look = self.believed(world, rows)
         v = look.p * (1 - look.p)
-        looks = self.measures and world.step % _EVERY == 0 and world.batch >= 2 * _LOOKED * _DEEP
-        deep = np.argsort(-(look.weight @ v), kind="stable")[:_LOOKED] if looks else np.zeros(0, dtype=np.int64)
+        # At most half of a step's answers.
+        many = min(_LOOKED, world.batch // (2 * _DEEP)) if self.measures and world.step % _EVERY == 0 else 0
+        deep = np.argsort(-(look.weight @ v), kind="stable")[:many]
         tries = self._tries(look.weight, v, world.batch - len(deep) * _DEEP, deep)
         tries[deep] = _DEEP
         at = np.flatnonzero(tries)
         i, n, weight = rows[at], tries[at], look.weight[at]
         k = world.sample(i, n)
-        if looks:
+        if many:
             self._seen = _OLDER * self._seen + contrast_halves(world, rows[np.sort(deep)])
             self.saturation = float(np.clip(self._seen[1] / max(self._seen[0], 1e-12), 0.05, 20.0))
         right, wrong = baseline_of(weight, look.p, k, n)

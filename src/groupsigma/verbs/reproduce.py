@@ -13,13 +13,16 @@ from groupsigma.verbs.options import AsJson
 from groupsigma.verbs.told import fail_if, print_json
 
 #: Names under `reproduce` that are experiments, not claims.
-_EXPERIMENTS = ("allocation", "lm")
+_EXPERIMENTS = ("allocation", "lm", "lm-allocation")
 
 
 def reproduce(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Claims by name or first part; default all. Or allocation or lm, alone."),
+        typer.Argument(
+            metavar="NAME",
+            help="Claims by name or first part; default all. Or an experiment: allocation, lm or lm-allocation, alone.",
+        ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 when a claim fails, or an experiment misses a target.")
@@ -30,18 +33,25 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="allocation, lm: a look, within a minute or two.")] = False,
     runs: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="allocation, lm: where runs are kept; by default groupsigma-NAME."),
+        typer.Option(
+            metavar="DIR",
+            help="Where an experiment's runs are kept; by default groupsigma-allocation or groupsigma-lm.",
+        ),
     ] = None,
-    family: Annotated[str | None, typer.Option(metavar="NAME", help="lm: sums, kinds or gym alone.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="lm: sums, kinds or gym alone; lm-allocation: bigmath or flat alone."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series.
 
-    Two experiments are not started by default; they can be stopped at any moment, and the same command goes on.
+    Three experiments are not started by default; they can be stopped at any moment, and the same command goes on.
     allocation: rules that say who gets how many tries compete, about an hour on two cores. lm: a small language
     model is taught, then trained by GRPO, Dr. GRPO, DAPO and more points of the dial, each tuned alike, many seeds;
     silence, gradients and their sizes held against the theory; under two hours on two cores a family. --family gym is
-    a larger model on a dozen kinds of reasoning-gym: minutes of a GPU; finished, it is read without one.
+    a larger model on a dozen kinds of reasoning-gym: minutes of a GPU; finished, it is read without one. lm-allocation:
+    who gets how many tries on that model, from two starts; two hours on two cores.
     """
     for experiment in _EXPERIMENTS:
         if experiment in (name or ()):
@@ -49,16 +59,20 @@ def reproduce(
                 raise ArgumentError(
                     "reproduce", f"{experiment} by itself", "other names beside it", hint="two commands"
                 )
-            if family is not None and (quick or experiment != "lm"):
+            if family is not None and (quick or experiment == "allocation"):
                 got = "--quick" if quick else experiment
                 raise ArgumentError("--family", "lm, all of it", got, hint="groupsigma reproduce lm --family sums")
+            if quick and experiment == "lm-allocation":
+                raise ArgumentError("--quick", "allocation or lm", experiment, hint="--family flat is the shorter part")
             parts = _parts(experiment, quick, family)
-            _experiment(experiment, parts, runs or Path(f"groupsigma-{experiment}"), figures, as_json, check)
+            # lm-allocation starts from the model that lm taught.
+            folder = runs or Path(f"groupsigma-{experiment.split('-')[0]}")
+            _experiment(experiment, parts, folder, figures, as_json, check)
             return
     if quick or runs is not None or family is not None:
         option = "--quick" if quick else "--runs" if family is None else "--family"
         hint = f"groupsigma reproduce {'allocation' if family is None else 'lm'} {option}"
-        raise ArgumentError(option, "one of the experiments allocation and lm", "claims", hint=hint)
+        raise ArgumentError(option, "one of the experiments allocation, lm and lm-allocation", "claims", hint=hint)
     from groupsigma.experiments.claims import check as run
     from groupsigma.experiments.claims import choose
     from groupsigma.experiments.paper import CLAIMS
@@ -121,6 +135,13 @@ def _parts(name: str, quick: bool, family: str | None) -> tuple[Any, Any, Any, A
             from groupsigma.lm_screen import lm_screen
 
             return lm.lm, lm.verdicts, lm_screen, None
+        if name == "lm-allocation":
+            from groupsigma.experiments import lm_contest_findings as contest
+            from groupsigma.experiments.lm_contest_pictures import lm_contest_figures
+            from groupsigma.lm_contest_screen import lm_contest_screen
+
+            run = partial(contest.lm_allocation, start=family)
+            return run, contest.verdicts, lm_contest_screen, lm_contest_figures
         from groupsigma.experiments import lm_findings
         from groupsigma.experiments.lm_pictures import lm_figures
         from groupsigma.lm_full_screen import lm_full_screen

@@ -1,0 +1,135 @@
+"""`reproduce lm-allocation` as text: what was to be reached, the scores, the map, and ours taken apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from groupsigma.experiments.lm_contest import BUDGET, ORACLE, OURS, UNIFORM
+from groupsigma.experiments.lm_contest_findings import SHARES, verdicts
+from groupsigma.experiments.lm_findings import named, written
+from groupsigma.screen import table_of, verdict_table
+
+#: What the starts are.
+_STARTS = {
+    "bigmath": "a pool whose solve rates follow Big-Math's",
+    "flat": "the problems as they were taught, solve rates spread flat",
+}
+
+
+def lm_contest_screen(found: Mapping[str, Any]) -> list[RenderableType]:
+    """Everything `lm_allocation` found, start by start."""
+    parts: list[RenderableType] = [
+        Text("who gets how many tries, on a language model", style="bold"),
+        Text(
+            f"each run samples {BUDGET:,} answers; batch, learning rate and knobs are chosen by the area under "
+            "held-out accuracy, on other seeds. lone: ours, one try each of the most uncertain two thirds of the "
+            "next problems, an answer's advantage R − what is believed of its problem; oracle: the same with the true "
+            "solve rates"
+        ),
+        Text(),
+        verdict_table(verdicts(found), ("reached", "not reached")),
+        Text(),
+    ]
+    for name, one in found["findings"].items():
+        parts += [Text(f"{name}: {_STARTS[name]}", style="bold"), Text(), *_start(one)]
+    return parts[:-1]
+
+
+def _start(told: Mapping[str, Any]) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for title, table in (
+        ("at their best settings, other seeds; ± over seeds; end: last quarter; quarters: hardest on", _scores(told)),
+        (
+            "answers to what GRPO, G = 8, has after half and all of its answers; × ours: theirs for each of ours, with "
+            "95 % bootstrap ranges over seeds; > where they never get there",
+            _ratios(told),
+        ),
+        ("area under held-out accuracy by batch and rate: uniform, ours, oracle; ours less uniform", _map(told)),
+        ("settings chosen, tuning seed", _tuned(told)),
+        ("ours with one thing changed, less ours, in points", _parts(told)),
+    ):  # fmt: skip
+        if table.row_count:
+            parts += [Text(title, style="bold"), table, Text()]
+    return parts
+
+
+def shown(name: str) -> str:
+    """A rule as it is shown."""
+    return named(name) if name.split(",")[0] in (UNIFORM, "dr-grpo", "dapo") else name
+
+
+def _knobs(told: str) -> str:
+    return ", ".join(f"{name} {value}" for name, value in json.loads(told).items())
+
+
+def _scores(told: Mapping[str, Any]) -> Table:
+    table = table_of("", "batch", "rate", "area", "end", "quarters", "silent", "choosing")
+    for row in told["scores"]:
+        (area, low, high), (end, least, most) = row["area"], row["end"]
+        table.add_row(
+            shown(row["name"]), str(row["batch"]), written(row["learning_rate"]),
+            f"{area:.1%} ± {(high - low) / 2:.1%}",
+            f"{end:.1%} ± {(most - least) / 2:.1%}", " ".join(f"{q:.0%}" for q in row["quarters"]),
+            "" if row["name"] in (OURS, ORACLE) else f"{row['silent']:.0%}", f"{row['choosing']:.1f} s",
+        )  # fmt: skip
+    return table
+
+
+def _ratios(told: Mapping[str, Any]) -> Table:
+    heads = [f"{head}{'' if share == 1 else ' (½)'}" for share in SHARES for head in ("answers", "× ours")]
+    table = table_of("", *heads, "× ours, tokens (½)", "× ours, tokens")
+    for row in told["scores"]:
+        cells: list[str] = []
+        for at in range(len(SHARES)):
+            reached = row["reached"][at]
+            cells.append(f"{reached / 1000:.0f}k" if isfinite(reached) else "never")
+            cells.append(_times(row["answers"][at]) if row["answers"] else "1")
+        cells += [_times(ratio) for ratio in row["tokens"]] if row["tokens"] else ["1"] * len(SHARES)
+        table.add_row(shown(row["name"]), *cells)
+    return table
+
+
+def _times(ratio: Mapping[str, float]) -> str:
+    if not isfinite(ratio["times"]):
+        return f"> {BUDGET / ratio['answers']:.2f}"
+    high = f"{ratio['high']:.2f}" if isfinite(ratio["high"]) else "…"
+    return f"{ratio['times']:.2f} [{ratio['low']:.2f}, {high}]"
+
+
+def _map(told: Mapping[str, Any]) -> Table:
+    table = table_of("batch", "rate", "uniform", "ours", "oracle", "ours less uniform", "seeds", "end: uniform", "ours")
+    for row in told["map"]:
+        base, ours, best = (row[name] for name in (UNIFORM, OURS, ORACLE))
+        table.add_row(
+            str(row["batch"]), written(row["rate"]), *(f"{x['area']:.1%}" for x in (base, ours, best)),
+            f"{100 * (ours['area'] - base['area']):+.1f}", str(ours["seeds"]),
+            f"{base['end']:.1%}", f"{ours['end']:.1%}",
+        )  # fmt: skip
+    return table
+
+
+def _tuned(told: Mapping[str, Any]) -> Table:
+    table = table_of("", "knobs", "batch", "rate", "area", "end")
+    for row in told["tuned"]:
+        table.add_row(
+            shown(row["name"]), _knobs(row["knobs"]), str(row["batch"]), written(row["learning_rate"]),
+            f"{row['area']:.1%}", f"{row['end']:.1%}",
+        )  # fmt: skip
+    return table
+
+
+def _parts(told: Mapping[str, Any]) -> Table:
+    table = table_of("", "area", "end", "seeds", "n0")
+    for row in told["parts"]:
+        table.add_row(
+            row["name"], f"{100 * row['area']:+.1f}", f"{100 * row['end']:+.1f}", str(row["seeds"]),
+            ", ".join(f"{x:.1f}" for x in row["saturation"]),
+        )  # fmt: skip
+    return table
