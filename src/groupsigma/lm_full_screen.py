@@ -169,13 +169,20 @@ def _shares(found: Mapping[str, Any]) -> Table:
     return shown
 
 
+#: A power whose 95 % range is wider than the dial itself is not told.
+_DETERMINED = 10
+
+
 def _fits(found: Mapping[str, Any]) -> Table:
     shown = table_of("updates, seed", "a", "b", "l", "R²", "power", "95 %", "tilt", "95 %")
     for row in found["norms"]:
         fit, (power, tilt) = lm_contrasts.by_length(row), lm_contrasts.best_dial(row)
-        powers, tilts = (f"{low:+.1f} to {high:+.1f}" for low, high in lm_contrasts.dial_range(row))
+        (low, high), tilts = lm_contrasts.dial_range(row)
         fits = [f"{fit[name]:+.2f}" for name in ("a", "b", "l", "r2")]
-        shown.add_row(_when(row), *fits, f"{power:.1f}", powers, f"{tilt:+.1f}", tilts)
+        dial = ["not determined", "", "", ""]
+        if high - low < _DETERMINED:
+            dial = [f"{power:.1f}", f"{low:+.1f} to {high:+.1f}", f"{tilt:+.1f}", "{:+.1f} to {:+.1f}".format(*tilts)]
+        shown.add_row(_when(row), *fits, *dial)
     return shown
 
 

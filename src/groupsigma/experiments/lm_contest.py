@@ -53,7 +53,7 @@ ENTRIES: dict[str, Entry] = {
     "grpo": Entry("grpo"),
     "lone": Entry("lone"),
     "oracle": Entry("oracle"),
-    "grpo, G = 4": Entry("grpo", ({"size": 4},)),
+    "grpo, small G": Entry("grpo", ({"size": 4}, {"size": 2})),
     "dr-grpo": Entry("dr-grpo"),
     "dapo": Entry("dapo"),
     "top-k": Entry("top-k", ({"size": 8}, {"size": 4, "over": 4.0})),
@@ -80,11 +80,12 @@ class Plan:
     rivals: tuple[str, ...]
     middle: Mapping[int, tuple[float, ...]]
     parts: bool
+    scoring: tuple[int, ...] = SCORING
 
 
 STARTS: dict[str, Plan] = {
     "bigmath": Plan(GRID, TUNING, tuple(name for name in ENTRIES if name not in MAPPED), MIDDLE, True),
-    "flat": Plan(MIDDLE, TUNING[:1], (), MIDDLE, False),
+    "flat": Plan(MIDDLE, TUNING[:1], (), MIDDLE, False, SCORING[:3]),
 }
 
 
@@ -116,11 +117,11 @@ def one_start(folder: Path, start: str, workers: int | None = None) -> dict[str,
     tuning = came | ran(folder, tried, workers, f"{start}: rivals")
     best = {name: chosen(name, tuning) for name in (*MAPPED, *plan.rivals)}
     scores = {
-        (name, seed): reseeded(at, seed) for seed in SCORING for name, at in best.items() if ENTRIES[name].scored
+        (name, seed): reseeded(at, seed) for seed in plan.scoring for name, at in best.items() if ENTRIES[name].scored
     }  # fmt: skip
     parts = {
         (what, seed): taken_apart(best[OURS], knobs, seed)
-        for seed in SCORING[:2] for what, knobs in PARTS.items() if plan.parts
+        for seed in plan.scoring[:2] for what, knobs in PARTS.items() if plan.parts
     }  # fmt: skip
     scored = ran(folder, scores.values(), workers, f"{start}: scored runs")
     apart = ran(folder, parts.values(), workers, f"{start}: parts")

@@ -17,7 +17,7 @@ from groupsigma.figures import COLORS, INK, PALE, Axes, Dot, panel, ranking, row
 _SHOWN = {
     ORACLE: (INK, "ours, true solve rates"),
     OURS: (COLORS["plan"], "ours"),
-    "grpo, G = 4": (COLORS["logit"], "GRPO, G = 4"),
+    "grpo, small G": (COLORS["logit"], "GRPO, small G"),
     UNIFORM: (COLORS["grpo"], "GRPO, G = 8"),
     "dapo": (COLORS["dapo"], "DAPO"),
     "dr-grpo": (COLORS["dr-grpo"], "Dr. GRPO"),
