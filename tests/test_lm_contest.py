@@ -4,16 +4,20 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("transformers")
 
+from groupsigma.cli import app
 from groupsigma.experiments import addition
 from groupsigma.experiments import lm_contest as c
 from groupsigma.experiments import lm_contest_findings as f
 from groupsigma.experiments.halves import contrast_halves
-from groupsigma.experiments.language import Language
-from groupsigma.experiments.spend import Lone
+from groupsigma.experiments.language import Language, Weighted
+from groupsigma.experiments.lm_contest_pictures import lm_contest_figures
+from groupsigma.experiments.spend import Lone, Plain
 from groupsigma.experiments.worlds import Drawn
+from groupsigma.figures import save
 from groupsigma.lm_contest_screen import lm_contest_screen
 from groupsigma.screen import show
 
@@ -42,7 +46,8 @@ def run(speed, seed=0, **about):
     looks = [
         {
             "answers": round(c.BUDGET * s), "tokens": round(5 * c.BUDGET * s),
-            "held_out": float(0.4 + 0.1 * speed * s + w), "held_out quarters": [0.1, 0.2, 0.3, 0.4],
+            "held_out": float(0.4 + 0.1 * speed * s + w + 0.0003 * seed % 0.001),
+            "held_out quarters": [0.1, 0.2, 0.3, 0.4],
         }
         for s, w in zip(share, wave, strict=True)
     ]  # fmt: skip
@@ -74,8 +79,17 @@ def test_answers_saved_are_those_of_the_curves(found):
         assert f.fewer(found, "lone", "dapo", share).times == pytest.approx(2.0, rel=0.03)
         assert f.saving(found, share) == pytest.approx((1 - 1 / 2) / (1 - 1 / 4), rel=0.04)
     assert f.fewer(found, "lone", "grpo", 1.0, "tokens").times == pytest.approx(2.0, rel=0.03)
-    assert f.fewer(found, "lone", "top-k", 1.0).times == np.inf
+    never = f.fewer(found, "lone", "top-k", 1.0)
+    assert never.beyond and never.times == pytest.approx(2.0, rel=0.03)
     assert f.fewer(found, "top-k", "grpo", 1.0).times == 0.0
+    assert f.reached(found, "top-k", 1.0) == np.inf
+
+
+def test_where_nobody_gets_there_nothing_is_saved(found):
+    slow = {**found, "scored": [run(0.2, **{**r, "looks": None}) | {"looks": run(0.2)["looks"]} if r["name"] == "oracle"
+                                else r for r in found["scored"]]}  # fmt: skip
+    assert np.isnan(f.saving(slow, 1.0))
+    assert not any(good for what, _, _, good in f.verdicts({"starts": {"x": slow}}) if "share of the oracle" in what)
 
 
 def test_a_curve_is_read_where_it_first_has_a_level():
@@ -148,7 +162,33 @@ def test_halves_measure_the_contrast(folder):
         here.learn(Drawn(np.array([i]), np.array([k]), np.array([n - k]), np.zeros(1), np.zeros(1), 32))
     inner, noise = np.array(sums).T
     assert abs(inner.mean() - size) < 4 * inner.std(ddof=1) / np.sqrt(len(inner))
-    assert noise.mean() > 0
+    assert len(noise) == 60
+
+
+def test_halves_of_known_answers(folder, monkeypatch):
+    # 4 right, 4 wrong of one string: no noise, ‖Δs‖². Of two strings: none, or ‖s_a − s_b‖²/(1/1 + 1/1).
+    import torch
+
+    here = world(folder)
+    answers = [(*here.tokenizer(text)["input_ids"], 0) for text in ("7", "8", "9")]
+
+    def slope(weight):
+        logs, _ = here.log_likelihoods(Weighted(np.zeros(3, dtype=np.int64), answers, np.array(weight)))
+        found = torch.autograd.grad(logs.sum(1) @ torch.tensor(weight), list(here.model.parameters()))
+        return torch.cat([g.flatten() for g in found]).double()
+
+    def halved(counts):
+        told = np.zeros(3, dtype=np.int64), np.array(counts), np.array([True, False, False]), answers
+        monkeypatch.setattr(here, "answered", lambda: told)
+        return contrast_halves(here, np.array([0]))
+
+    inner, noise = halved([4, 4, 0])
+    assert noise == pytest.approx(0, abs=1e-6 * inner)
+    assert inner == pytest.approx(float((slope([1.0, -1.0, 0.0]) ** 2).sum()), rel=1e-5)
+    apart = float((slope([0.0, 1.0, -1.0]) ** 2).sum()) / 2
+    came = {round(halved([4, 2, 2])[1] / apart, 3) for _ in range(40)}
+    assert came == {0.0, 1.0}
+    assert halved([1, 7, 0]).tolist() == [0, 0]
 
 
 def test_a_measured_saturation_is_kept_and_costs_no_more_answers(folder):
@@ -158,4 +198,50 @@ def test_a_measured_saturation_is_kept_and_costs_no_more_answers(folder):
         drawn = rule(here)
         assert drawn.answers == 64
         here.learn(drawn)
-    assert 0.05 <= rule.saturation <= 20 and rule.saturation != 1.0
+    assert 0.05 < rule.saturation < 20 and rule.saturation != 1.0
+
+
+def test_plain_compares_with_the_others_of_the_step(folder):
+    here = world(folder, batch=32)
+    drawn = Plain()(here)
+    k = drawn.right
+    assert len(set(drawn.problem.tolist())) == 32 and set(k.tolist()) == {0.0, 1.0}
+    others = [np.delete(k, at).mean() for at in range(32)]
+    assert np.allclose(drawn.plus, np.where(k == 1, 1 - np.array(others), 0))
+    assert np.allclose(drawn.minus, np.where(k == 0, others, 0))
+
+
+def test_advantages_reach_the_answers(folder):
+    # Two tries of one problem: its right answers share plus, its wrong ones minus.
+    here = world(folder, batch=64)
+    drawn = Lone(most=2, over=0.75, saturation=1e6)(here)
+    assert drawn.answers == 64 and (drawn.right + drawn.wrong).max() == 2
+    told = here.weighted(drawn)
+    push = np.bincount(told.prompt, told.push, 64)[drawn.problem]
+    assert np.allclose(push, drawn.plus - drawn.minus)
+
+
+def test_the_whole_of_a_start_and_its_picture(folder, monkeypatch, tmp_path):
+    plan = c.Plan({32: (1e-3,)}, (100,), ("plain", "plan"), {32: (1e-3,)}, True, (0, 1))
+    monkeypatch.setattr(c, "STARTS", {"flat": plan})
+    monkeypatch.setattr(c, "BUDGET", 640)
+    monkeypatch.setattr(addition, "FULL", TINY)
+    told = c.one_start(folder, "flat", workers=1)
+    assert {run["name"] for run in told["scored"]} == {*c.MAPPED, "plain"} and len(told["parts"]) == 2 * len(c.PARTS)
+    assert c.one_start(folder, "flat", workers=1) == told
+    (chart,) = lm_contest_figures({"starts": {"flat": told}}).values()
+    assert save(chart, tmp_path / "a.svg").stat().st_size > 1000
+    f.findings(told)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--quick"], "--quick"),
+        (["--family", "sums"], "a start of bigmath, flat"),
+        (["--quick", "--family", "flat"], "--quick"),
+    ],
+)  # fmt: skip
+def test_the_command_refuses(options, said, tmp_path):
+    done = CliRunner().invoke(app, ["reproduce", "lm-allocation", *options, "--runs", str(tmp_path)])
+    assert done.exit_code != 0 and said in (str(done.exception) + done.output)

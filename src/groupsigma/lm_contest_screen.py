@@ -23,16 +23,20 @@ _STARTS = {
 }
 
 
+_SETUP = (
+    f"each run samples {BUDGET:,} answers; batch, rate and knobs are chosen by the area under held-out accuracy on "
+    "other seeds: uniform groups, ours and its oracle on the map, rivals on that part of it where those were best, on one "
+    "seed. lone: ours, one try each of the most uncertain two thirds of the next problems, an answer's advantage R − "
+    "what is believed of its problem; oracle: the same with the true solve rates; plain: one try each, R − the mean of "
+    "the step's other answers"
+)
+
+
 def lm_contest_screen(found: Mapping[str, Any]) -> list[RenderableType]:
     """Everything `lm_allocation` found, start by start."""
     parts: list[RenderableType] = [
         Text("who gets how many tries, on a language model", style="bold"),
-        Text(
-            f"each run samples {BUDGET:,} answers; batch, learning rate and knobs are chosen by the area under "
-            "held-out accuracy, on other seeds. lone: ours, one try each of the most uncertain two thirds of the "
-            "next problems, an answer's advantage R − what is believed of its problem; oracle: the same with the true "
-            "solve rates"
-        ),
+        Text(_SETUP),
         Text(),
         verdict_table(verdicts(found), ("reached", "not reached")),
         Text(),
@@ -48,7 +52,7 @@ def _start(told: Mapping[str, Any]) -> list[RenderableType]:
         ("at their best settings, other seeds; ± over seeds; end: last quarter; quarters: hardest on", _scores(told)),
         (
             "answers to what GRPO, G = 8, has after half and all of its answers; × ours: theirs for each of ours, with "
-            "95 % bootstrap ranges over seeds; > where they never get there",
+            "95 % bootstrap ranges over seeds; > where they never get there within theirs",
             _ratios(told),
         ),
         ("area under held-out accuracy by batch and rate: uniform, ours, oracle; ours less uniform", _map(told)),
@@ -70,14 +74,15 @@ def _knobs(told: str) -> str:
 
 
 def _scores(told: Mapping[str, Any]) -> Table:
-    table = table_of("", "batch", "rate", "area", "end", "quarters", "silent", "choosing")
+    table = table_of("", "batch", "rate", "area", "ours ahead by", "end", "quarters", "silent", "choosing")
     for row in told["scores"]:
         (area, low, high), (end, least, most) = row["area"], row["end"]
         table.add_row(
             shown(row["name"]), str(row["batch"]), written(row["learning_rate"]),
             f"{area:.1%} ± {(high - low) / 2:.1%}",
+            "" if row["name"] == OURS else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * x for x in row["behind"])),
             f"{end:.1%} ± {(most - least) / 2:.1%}", " ".join(f"{q:.0%}" for q in row["quarters"]),
-            "" if row["name"] in (OURS, ORACLE) else f"{row['silent']:.0%}", f"{row['choosing']:.1f} s",
+            "" if row["silent"] == 1 else f"{row['silent']:.0%}", f"{row['choosing']:.1f} s",
         )  # fmt: skip
     return table
 
@@ -96,11 +101,8 @@ def _ratios(told: Mapping[str, Any]) -> Table:
     return table
 
 
-def _times(ratio: Mapping[str, float]) -> str:
-    if not isfinite(ratio["times"]):
-        return f"> {BUDGET / ratio['answers']:.2f}"
-    high = f"{ratio['high']:.2f}" if isfinite(ratio["high"]) else "…"
-    return f"{ratio['times']:.2f} [{ratio['low']:.2f}, {high}]"
+def _times(ratio: Mapping[str, Any]) -> str:
+    return f"{'> ' * ratio['beyond']}{ratio['times']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
 
 
 def _map(told: Mapping[str, Any]) -> Table:

@@ -23,15 +23,15 @@ from groupsigma.experiments.run import Job, run_jobs
 SCHEMA = "groupsigma.lm-allocation/1"
 #: Answers a run samples.
 BUDGET = 61_440
-#: Batch → learning rates of the map; rivals are tuned on the middle of it.
+#: Batch → learning rates of the map; rivals are tuned on that part of it where the map's own were best.
 GRID = {
     64: (2.5e-5, 5e-5, 1e-4),
     256: (5e-5, 1e-4, 2e-4, 4e-4),
     1024: (1e-4, 2e-4, 4e-4, 8e-4),
 }
-MIDDLE = {64: (5e-5,), 256: (5e-5, 1e-4, 2e-4)}
-#: Seeds that settings are chosen on, and scored on.
-TUNING, SCORING = (100, 101), (0, 1, 2, 3, 4)
+MIDDLE = {64: (2.5e-5, 5e-5, 1e-4), 256: (5e-5, 1e-4, 2e-4)}
+#: Seeds that settings are chosen on, rivals on the first alone; and scored on, none of them looked at before.
+TUNING, SCORING = (100, 101), (10, 11, 12, 13, 14)
 #: Ours, what it is compared with, and the yardstick: ours with the true solve rates.
 OURS, UNIFORM, ORACLE = "lone", "grpo", "oracle"
 MAPPED = (UNIFORM, OURS, ORACLE)
@@ -55,17 +55,20 @@ ENTRIES: dict[str, Entry] = {
     "oracle": Entry("oracle"),
     "grpo, small G": Entry("grpo", ({"size": 4}, {"size": 2})),
     "dr-grpo": Entry("dr-grpo"),
-    "dapo": Entry("dapo"),
+    "plain": Entry("plain"),
+    "lone, none chosen": Entry("lone", ({"over": 1.0},)),
+    "dapo": Entry("dapo", ({}, {"size": 4})),
     "top-k": Entry("top-k", ({"size": 8}, {"size": 4, "over": 4.0})),
+    "plan": Entry("plan", scored=False),
     "plan, whole pool": Entry("plan, whole pool", scored=False),
 }
 
 #: What ours is made of, one thing changed at a time, at its best cell.
 PARTS: dict[str, Knobs] = {
-    "two tries each": {"most": 2, "saturation": 1e6},
-    "all candidates taken": {"over": 1.0},
+    "two tries each, of as many candidates": {"most": 2, "over": 0.75, "saturation": 1e6},
     "up to 4 tries, n0 measured": {"most": 4, "saturation": None},
     "own history alone": {"columns": False},
+    "spread of solve rates not told": {"spread": False},
     "wander kept at 0.05": {"drift": {"adapt": 0.0}},
 }
 

@@ -16,7 +16,7 @@ from scipy.optimize import isotonic_regression
 
 from groupsigma.checks import Floats
 from groupsigma.experiments.lm_contest import ENTRIES, ORACLE, OURS, UNIFORM, area, lm_contest
-from groupsigma.experiments.lm_findings import interval
+from groupsigma.experiments.lm_findings import difference, interval
 
 Run = Mapping[str, Any]
 
@@ -26,15 +26,17 @@ SHARES, _POINTS, _AGAIN = (0.5, 1.0), 121, 2000
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times fewer answers than another rule's to the same level, with a 95 % bootstrap range over seeds.
+    """Another rule's answers over those of a rule, to the same level, with a 95 % bootstrap range over seeds.
 
-    Attributes: times, low, high; inf where the other never gets there. answers: ours, mean curve; inf if never.
+    The range takes each rule's seeds again by itself; with five seeds it is rather narrow.
+
+    Attributes: times, low, high: 0 where the rule itself never gets there. beyond: the other never does; at least.
     """
 
     times: float
     low: float
     high: float
-    answers: float
+    beyond: bool
 
 
 def lm_allocation(folder: Path, *, start: str | None = None) -> dict[str, Any]:
@@ -77,40 +79,47 @@ def reaches(x: Floats, y: Floats, level: float) -> float:
     return float(np.interp(level, y[i - 1 : i + 1], x[i - 1 : i + 1]))
 
 
+def reached(found: Run, name: str, share: float, what: str = "answers") -> float:
+    """Answers, or tokens, until a rule's mean curve has the level of uniform groups at `share` of theirs; or inf."""
+    (x, mine), (_, base) = (curves(of(found, rule), what) for rule in (name, UNIFORM))
+    return reaches(x, risen(mine.mean(0)), _level(base.mean(0), share))
+
+
+def _level(base: Floats, share: float) -> float:
+    return float(np.interp(share, np.linspace(0, 1, _POINTS), risen(base)))
+
+
 def fewer(found: Run, name: str, to: str, share: float, what: str = "answers") -> Ratio:
-    """Answers of the rule `to` over those of `name` to the level that uniform groups have at `share` of their answers.
+    """Answers of the rule `to` over those of `name`, to the level that uniform groups have at `share` of theirs.
 
     Args: what: "answers", or "tokens".
     """
-    sets = [curves(of(found, rule), what) for rule in (name, to, UNIFORM)]
+    names = list(dict.fromkeys((name, to, UNIFORM)))
+    sets = {rule: curves(of(found, rule), what) for rule in names}
     rng = np.random.default_rng(0)
 
-    def once(picked: Sequence[Any]) -> tuple[float, float]:
-        (x, mine), (x_, theirs), (_, base) = (
-            (grid, risen(ys[rows].mean(0))) for (grid, ys), rows in zip(sets, picked, strict=True)
-        )
-        level = float(np.interp(share, np.linspace(0, 1, _POINTS), base))
-        return reaches(x, mine, level), reaches(x_, theirs, level)
+    def once(picked: Mapping[str, Any]) -> tuple[float, float]:
+        means = {rule: ys[picked[rule]].mean(0) for rule, (_, ys) in sets.items()}
+        level = _level(means[UNIFORM], share)
+        mine, theirs = (reaches(sets[rule][0], risen(means[rule]), level) for rule in (name, to))
+        return mine, theirs
 
-    mine, theirs = once([np.arange(len(ys)) for _, ys in sets])
-    logs = []
-    for _ in range(_AGAIN):
-        picked = [rng.integers(len(ys), size=len(ys)) for _, ys in sets]
-        if to == UNIFORM:
-            picked[2] = picked[1]
-        elif name == UNIFORM:
-            picked[2] = picked[0]
-        a, b = once(picked)
-        logs.append(np.inf if np.isinf(b) else -np.inf if np.isinf(a) else np.log(b / a))
-    low, high = np.quantile(logs, (0.025, 0.975), method="nearest")
-    times = 0.0 if np.isinf(mine) else theirs / mine
-    return Ratio(float(times), float(np.exp(low)), float(np.exp(high)), mine)
+    def times(mine: float, theirs: float) -> float:
+        return min(theirs, float(sets[to][0][-1])) / mine
+
+    mine, theirs = once({rule: slice(None) for rule in names})
+    again = [
+        times(*once({rule: rng.integers(len(ys), size=len(ys)) for rule, (_, ys) in sets.items()}))
+        for _ in range(_AGAIN)
+    ]
+    low, high = np.quantile(again, (0.025, 0.975))
+    return Ratio(times(mine, theirs), float(low), float(high), bool(np.isinf(theirs)))
 
 
 def saving(found: Run, share: float) -> float:
-    """(1 − a/u)/(1 − o/u): ours' share of what its oracle saves over uniform groups."""
-    a, o = (1 / fewer(found, name, UNIFORM, share).times for name in (OURS, ORACLE))
-    return (1 - a) / (1 - o)
+    """(1 − a/u)/(1 − o/u): ours' share of what its oracle saves over uniform groups; NaN where that is nothing."""
+    u, a, o = (reached(found, name, share) for name in (UNIFORM, OURS, ORACLE))
+    return (1 - a / u) / (1 - o / u) if max(u, a) < np.inf and o < u else float("nan")
 
 
 def scores(found: Run) -> list[dict[str, Any]]:
@@ -125,6 +134,7 @@ def scores(found: Run) -> list[dict[str, Any]]:
             **{key: at[key] for key in ("knobs", "batch", "learning_rate")},
             "seeds": len(runs),
             "area": interval([area(run) for run in runs]),
+            "behind": difference([area(run) for run in of(found, OURS)], [area(run) for run in runs]),
             "end": interval([ended(run) for run in runs]),
             "quarters": np.mean([_last(run, "held_out quarters") for run in runs], axis=0).tolist(),
             "silent": float(np.mean([sum(run["steps"]["silent"]) / sum(run["steps"]["groups"]) for run in runs])),
@@ -133,7 +143,7 @@ def scores(found: Run) -> list[dict[str, Any]]:
         }
         for what in ("answers", "tokens"):
             row[what] = [vars(fewer(found, OURS, name, share, what)) for share in SHARES] if name != OURS else []
-        row["reached"] = [fewer(found, name, UNIFORM, share).answers for share in SHARES]
+        row["reached"] = [reached(found, name, share) for share in SHARES]
         out.append(row)
     return sorted(out, key=lambda row: -row["area"][0])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,15 @@ _SHOWN = {
     OURS: (COLORS["plan"], "ours"),
     "grpo, small G": (COLORS["logit"], "GRPO, small G"),
     UNIFORM: (COLORS["grpo"], "GRPO, G = 8"),
+    "lone, none chosen": (COLORS["rloo"], "ours, none chosen"),
+    "plain": (COLORS["maxrl"], "one try each, batch mean"),
     "dapo": (COLORS["dapo"], "DAPO"),
     "dr-grpo": (COLORS["dr-grpo"], "Dr. GRPO"),
     "top-k": (PALE, "tuned top-k"),
 }
+
+#: Lines of the map by batch, in words and as dashes.
+_DASHES = (("solid", ()), ("dashed", (5, 3)), ("dotted", (1, 2)))
 
 
 def lm_contest_figures(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,16 +58,16 @@ def _map(found: Mapping[str, Any]) -> list[Any]:
         "mean held-out accuracy of the run", tuple(range(len(rates))), up,
     )  # fmt: skip
     layers = []
-    dashes = {64: (), 256: (5, 3), 1024: (1, 2)}
+    dashes = dict(zip(sorted({cell["batch"] for cell in rows}), _DASHES, strict=False))
     for name in (UNIFORM, OURS, ORACLE):
         color, words = _SHOWN[name]
-        for batch in sorted({cell["batch"] for cell in rows}):
+        for batch, (_, dash) in dashes.items():
             here = [cell for cell in rows if cell["batch"] == batch]
             x, y = [place[cell["rate"]] for cell in here], [cell[name]["area"] for cell in here]
-            layers += [axes.line(x, y, color, dash=dashes[batch], width=1.5), axes.points(x, y, color, size=12)]
+            layers += [axes.line(x, y, color, dash=dash, width=1.5), axes.points(x, y, color, size=12)]
     for at, name in enumerate((ORACLE, OURS, UNIFORM)):
         layers.append(axes.label(0, up[0] + (up[-1] - up[0]) * (0.24 - 0.08 * at), *reversed(_SHOWN[name])))
-    words = "solid 64 answers a step\ndashed 256, dotted 1,024"
+    words = "answers a step:\n" + ", ".join(f"{batch:,} {name}" for batch, (name, _) in dashes.items())
     return [*layers, axes.label(0, up[0] + (up[-1] - up[0]) * 0.4, words, INK)]
 
 
@@ -79,7 +83,7 @@ def _learning(found: Mapping[str, Any]) -> list[Any]:
             layers.append(axes.band(x / 1000, y.min(0), y.max(0), color))
         layers += [
             axes.line(x / 1000, y.mean(0), color),
-            axes.label(34, up[0] + (up[-1] - up[0]) * (0.42 - 0.065 * at), words, color),
+            axes.label(34, up[0] + (up[-1] - up[0]) * (0.5 - 0.06 * at), words, color),
         ]
     return layers
 
@@ -91,10 +95,7 @@ def _saved(found: Mapping[str, Any]) -> Any:
         if name == OURS or not told.of(found, name):
             continue
         ratio = told.fewer(found, OURS, name, 1.0)
-        beyond = not isfinite(ratio.times)
-        at = BUDGET / ratio.answers if beyond else ratio.times
-        high = ratio.high if isfinite(ratio.high) else at
-        words_at = f"{'> ' * beyond}{at:.2f}"
-        dots.append(Dot(words, at, at if beyond else ratio.low, max(high, at), words_at, color, beyond=beyond))
+        at = f"{'> ' * ratio.beyond}{ratio.times:.2f}"
+        dots.append(Dot(words, ratio.times, ratio.low, ratio.high, at, color, beyond=ratio.beyond))
     most = np.ceil(max(dot.high for dot in dots))
     return ranking("c  Answers for each of ours", "to GRPO's last level", (0, 1, *range(2, int(most) + 1)), dots)

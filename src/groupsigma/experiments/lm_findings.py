@@ -87,10 +87,11 @@ def named(way: str) -> str:
 def written(rate: float) -> str:
     """A learning rate as papers write it.
 
-    >>> written(0.0002)
-    '2e-4'
+    >>> written(0.0002), written(0.000025)
+    ('2e-4', '2.5e-5')
     """
-    return f"{rate:.0e}".replace("e-0", "e-")
+    digits, power = f"{rate:.3e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
 
 
 def verdicts(found: Run) -> list[tuple[str, float, str, bool]]:

@@ -20,29 +20,34 @@ from groupsigma.experiments.language import Language
 from groupsigma.experiments.worlds import Drawn
 from groupsigma.odds import points_for
 from groupsigma.plan import plan
-from groupsigma.stopping import stopping
 from groupsigma.stream import Stream
-from groupsigma.value import Goal
 
 #: Steps between two looks at how noisy contrasts are; problems and answers of a look; what an older look counts for.
 _EVERY, _LOOKED, _DEEP, _OLDER = 10, 8, 8, 0.8
-#: Least E[p(1−p)] that advantages are divided by.
-_FLOOR = 0.01
+
+
+def walk_through(world: Language) -> Stream:
+    """All problems, shuffled pass after pass."""
+    return Stream(world.problems, lambda _: world.rng.permutation(world.problems).tolist())
+
+
+def taken(walk: Stream, many: int) -> Ints:
+    """The next so many, each once, ascending; all where there are no more."""
+    return np.sort(np.array(walk.take(min(many, walk.rows)), dtype=np.int64))
 
 
 class _Believer:
     """Beliefs about all problems, and a walk through them."""
 
-    def __init__(self, over: float, columns: bool, oracle: bool, drift: Drift | None) -> None:
-        self.over, self.columns, self.oracle, self.drift = over, columns, oracle, drift
+    def __init__(self, over: float, columns: bool, spread: bool, oracle: bool, drift: Drift | None) -> None:
+        self.over, self.columns, self.spread, self.oracle, self.drift = over, columns, spread, oracle, drift
         self.beliefs: Beliefs | None = None
         self._walk: Stream | None = None
 
     def candidates(self, world: Language, many: float) -> Ints:
         """The next `many` problems, each once, ascending."""
-        P = world.problems
-        walk = self._walk = self._walk or Stream(P, lambda _: world.rng.permutation(P).tolist())
-        return np.sort(np.array(walk.take(min(round(many), P)), dtype=np.int64))
+        walk = self._walk = self._walk or walk_through(world)
+        return taken(walk, round(many))
 
     def believed(self, world: Language, rows: Ints) -> Beliefs:
         """Today's beliefs about some problems; an oracle is sure of the truth."""
@@ -50,9 +55,8 @@ class _Believer:
             return Beliefs.known(rows, world.rates(rows), points=points_for(200))
         if self.beliefs is None:
             known = world.columns if self.columns else None
-            self.beliefs = Beliefs.about(
-                np.arange(world.problems), columns=known, spread=world.spread, drift=self.drift
-            )
+            spread = world.spread if self.spread else None
+            self.beliefs = Beliefs.about(np.arange(world.problems), columns=known, spread=spread, drift=self.drift)
         self.beliefs = self.beliefs.advance(world.step)
         return self.beliefs.among(rows)
 
@@ -69,9 +73,10 @@ class Lone(_Believer):
     what a step can have of a problem is had at n v = n₀.
 
     Args:
-        over: candidates for each answer, ≥ 1. most: tries of a problem at most. power: A is divided by E[v]^(power/2).
-        saturation: n₀; None: measured every ten steps on eight problems, from the contrasts of two halves of
-            eight answers each. columns, oracle, drift: what beliefs are made of, or the truth instead.
+        over: candidates for each answer, ≥ 1/most. most: tries of a problem at most.
+        saturation: n₀; None: measured every ten steps on eight problems, fewer where a step has fewer than 128
+            answers, from the contrasts of two halves of eight answers each.
+        columns, spread, oracle, drift: what beliefs are made of, or the truth instead.
     """
 
     def __init__(
@@ -79,13 +84,13 @@ class Lone(_Believer):
         over: float = 1.5,
         most: int = 1,
         saturation: float | None = 1.0,
-        power: float = 0.0,
         columns: bool = True,
+        spread: bool = True,
         oracle: bool = False,
         drift: Drift | None = None,
     ) -> None:
-        super().__init__(over, columns, oracle, drift)
-        self.most, self.power, self.measures = most, power, saturation is None
+        super().__init__(over, columns, spread, oracle, drift)
+        self.most, self.measures = most, saturation is None
         self.saturation = 1.0 if saturation is None else saturation
         self._seen = np.zeros(2)
 
@@ -107,9 +112,8 @@ class Lone(_Believer):
             self.saturation = float(np.clip(self._seen[1] / max(self._seen[0], 1e-12), 0.05, 20.0))
         right, wrong = baseline_of(weight, look.p, k, n)
         self.learnt(i, k, n)
-        scale = np.maximum(weight @ v, _FLOOR) ** (-self.power / 2)
         return Drawn(
-            i, k.astype(np.float64), (n - k).astype(np.float64), scale * k * (1 - right), scale * (n - k) * wrong,
+            i, k.astype(np.float64), (n - k).astype(np.float64), k * (1 - right), (n - k) * wrong,
             int(n.sum()),
         )  # fmt: skip
 
@@ -127,39 +131,47 @@ class Lone(_Believer):
 
 
 class Grouped(_Believer):
-    """Groups among the candidates: planned, or in rounds of so many tries until the stopping rule ends them.
+    """Planned groups among the candidates.
 
-    Args:
-        over: candidates for each group of 8 that a uniform step would have. rounds: 0: planned whole.
-        saturation: n₀ of goal signal. Others as `Lone`'s.
+    Args: over: candidates for each group of 8 that a uniform step would have. saturation: n₀ of goal signal.
+        Others as `Lone`'s.
     """
 
     def __init__(
         self,
         over: float = 4.0,
-        rounds: int = 0,
         saturation: float = 1.0,
         columns: bool = True,
+        spread: bool = True,
         oracle: bool = False,
         drift: Drift | None = None,
     ) -> None:
-        super().__init__(over, columns, oracle, drift)
-        # Of a language model's problems none is worth more than another by its solve rate alone: no tilt.
-        self.rounds, self.goal = rounds, Goal("signal", LOGIT, saturation)
+        super().__init__(over, columns, spread, oracle, drift)
+        self.saturation = saturation
 
     def __call__(self, world: Language) -> Drawn:
         """One step."""
         rows = self.candidates(world, self.over * world.batch / 8)
-        look = self.believed(world, rows)
-        if self.rounds:
-            rule = stopping(look, budget=world.batch, goal=self.goal, round_size=self.rounds)
-            at, k, n = rule.follow(lambda some, more: world.sample(rows[some], more))
-        else:
-            tries = plan(
-                look, budget=world.batch, goal=self.goal.name, dial=self.goal.dial, saturation=self.goal.saturation
-            ).tries
-            at = np.flatnonzero(tries)
-            n = tries[at]
-            k = world.sample(rows[at], n)
-        self.learnt(rows[at], k, n)
-        return drawn_of(rows[at], k, n, "grpo", int(n.sum()), None, world)
+        # Of a language model's problems none is worth more than another by its solve rate alone: no tilt.
+        tries = plan(
+            self.believed(world, rows), budget=world.batch, goal="signal", dial=LOGIT, saturation=self.saturation
+        ).tries
+        i, n = rows[tries > 0], tries[tries > 0]
+        k = world.sample(i, n)
+        self.learnt(i, k, n)
+        return drawn_of(i, k, n, "grpo", int(n.sum()), None, world)
+
+
+class Plain:
+    """One try each, nothing believed: an answer is compared with the mean of the step's other answers."""
+
+    def __init__(self) -> None:
+        self._walk: Stream | None = None
+
+    def __call__(self, world: Language) -> Drawn:
+        """One step."""
+        walk = self._walk = self._walk or walk_through(world)
+        i = taken(walk, world.batch)
+        k = world.sample(i, np.ones(len(i), dtype=np.int64)).astype(np.float64)
+        others = (k.sum() - k) / (len(k) - 1)
+        return Drawn(i, k, 1 - k, k * (1 - others), (1 - k) * others, len(i))

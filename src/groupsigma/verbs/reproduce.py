@@ -59,11 +59,12 @@ def reproduce(
                 raise ArgumentError(
                     "reproduce", f"{experiment} by itself", "other names beside it", hint="two commands"
                 )
-            if family is not None and (quick or experiment == "allocation"):
-                got = "--quick" if quick else experiment
-                raise ArgumentError("--family", "lm, all of it", got, hint="groupsigma reproduce lm --family sums")
             if quick and experiment == "lm-allocation":
                 raise ArgumentError("--quick", "allocation or lm", experiment, hint="--family flat is the shorter part")
+            if family is not None and (quick or experiment == "allocation"):
+                got = "--quick" if quick else experiment
+                needs = "lm, all of it, or lm-allocation"
+                raise ArgumentError("--family", needs, got, hint="groupsigma reproduce lm --family sums")
             parts = _parts(experiment, quick, family)
             # lm-allocation starts from the model that lm taught.
             folder = runs or Path(f"groupsigma-{experiment.split('-')[0]}")
