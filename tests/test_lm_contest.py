@@ -222,7 +222,7 @@ def test_advantages_reach_the_answers(folder):
 
 
 def test_the_whole_of_a_start_and_its_picture(folder, monkeypatch, tmp_path):
-    plan = c.Plan({32: (1e-3,)}, (100,), ("plain", "plan"), {32: (1e-3,)}, True, (0, 1))
+    plan = c.Plan({32: (1e-3,)}, (100,), ("plain", "plan, whole pool"), {32: (1e-3,)}, True, (0, 1))
     monkeypatch.setattr(c, "STARTS", {"flat": plan})
     monkeypatch.setattr(c, "BUDGET", 640)
     monkeypatch.setattr(addition, "FULL", TINY)

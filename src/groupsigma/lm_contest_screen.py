@@ -25,10 +25,10 @@ _STARTS = {
 
 _SETUP = (
     f"each run samples {BUDGET:,} answers; batch, rate and knobs are chosen by the area under held-out accuracy on "
-    "other seeds: uniform groups, ours and its oracle on the map, rivals on that part of it where those were best, on one "
-    "seed. lone: ours, one try each of the most uncertain two thirds of the next problems, an answer's advantage R − "
-    "what is believed of its problem; oracle: the same with the true solve rates; plain: one try each, R − the mean of "
-    "the step's other answers"
+    "other seeds: uniform groups, ours and its oracle on the map, rivals on that part of it where those were best, on "
+    "one seed. lone: ours, one try each of the most uncertain two thirds of the next problems, an answer's advantage "
+    "R − what is believed of its problem; oracle: the same with the true solve rates; plain: one try each, R − the "
+    "mean of the step's other answers"
 )
 
 

@@ -28,7 +28,7 @@ from groupsigma.experiments.engine import Engine, Memory, most_variance
 from groupsigma.experiments.language import Language
 from groupsigma.experiments.pool import kept
 from groupsigma.experiments.rules import Planner
-from groupsigma.experiments.spend import Grouped, Lone, Plain
+from groupsigma.experiments.spend import Lone, Plain
 from groupsigma.experiments.worlds import Drawn
 
 #: Problems that a pool is chosen from.
@@ -62,11 +62,9 @@ RULES: dict[str, Callable[..., Callable[[Any], Drawn]]] = {
     "dapo": lambda size=8: Passes(DAPO, size),
     "top-k": _top,
     "plan, whole pool": lambda columns=True: Planner("grpo", columns=columns),
-    "plan": Grouped,
     "plain": Plain,
     "lone": _lone,
     "oracle": lambda **knobs: Lone(oracle=True, **knobs),
-    "oracle, groups": lambda **knobs: Grouped(oracle=True, **knobs),
 }
 
 

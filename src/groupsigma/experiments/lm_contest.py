@@ -59,7 +59,6 @@ ENTRIES: dict[str, Entry] = {
     "lone, none chosen": Entry("lone", ({"over": 1.0},)),
     "dapo": Entry("dapo", ({}, {"size": 4})),
     "top-k": Entry("top-k", ({"size": 8}, {"size": 4, "over": 4.0})),
-    "plan": Entry("plan", scored=False),
     "plan, whole pool": Entry("plan, whole pool", scored=False),
 }
 

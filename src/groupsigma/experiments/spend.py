@@ -1,8 +1,7 @@
-"""Two ways to spend a step's answers by what is believed, among candidates that take turns.
+"""Spending a step's answers on as many problems as there are answers, among problems that take turns.
 
 Candidates are the next problems of a shuffled walk through all of them: whoever may choose from the whole pool comes
-back to the same few. `Lone` asks each chosen problem few times, most often once, and compares an answer with what was
-believed of its problem; `Grouped` draws groups and compares within them, as GRPO does.
+back to the same few. `Lone` compares an answer with what was believed of its problem, `Plain` with the step's others.
 """
 
 from __future__ import annotations
@@ -13,13 +12,10 @@ from groupsigma.allocate import allocate
 from groupsigma.baseline import baseline_of
 from groupsigma.belief import Beliefs, Drift
 from groupsigma.checks import Floats, Ints
-from groupsigma.dial import LOGIT
-from groupsigma.experiments.engine import drawn_of
 from groupsigma.experiments.halves import contrast_halves
 from groupsigma.experiments.language import Language
 from groupsigma.experiments.worlds import Drawn
 from groupsigma.odds import points_for
-from groupsigma.plan import plan
 from groupsigma.stream import Stream
 
 #: Steps between two looks at how noisy contrasts are; problems and answers of a look; what an older look counts for.
@@ -36,37 +32,7 @@ def taken(walk: Stream, many: int) -> Ints:
     return np.sort(np.array(walk.take(min(many, walk.rows)), dtype=np.int64))
 
 
-class _Believer:
-    """Beliefs about all problems, and a walk through them."""
-
-    def __init__(self, over: float, columns: bool, spread: bool, oracle: bool, drift: Drift | None) -> None:
-        self.over, self.columns, self.spread, self.oracle, self.drift = over, columns, spread, oracle, drift
-        self.beliefs: Beliefs | None = None
-        self._walk: Stream | None = None
-
-    def candidates(self, world: Language, many: float) -> Ints:
-        """The next `many` problems, each once, ascending."""
-        walk = self._walk = self._walk or walk_through(world)
-        return taken(walk, round(many))
-
-    def believed(self, world: Language, rows: Ints) -> Beliefs:
-        """Today's beliefs about some problems; an oracle is sure of the truth."""
-        if self.oracle:
-            return Beliefs.known(rows, world.rates(rows), points=points_for(200))
-        if self.beliefs is None:
-            known = world.columns if self.columns else None
-            spread = world.spread if self.spread else None
-            self.beliefs = Beliefs.about(np.arange(world.problems), columns=known, spread=spread, drift=self.drift)
-        self.beliefs = self.beliefs.advance(world.step)
-        return self.beliefs.among(rows)
-
-    def learnt(self, rows: Ints, k: Ints, n: Ints) -> None:
-        """What came, for the next step."""
-        if self.beliefs is not None:
-            self.beliefs = self.beliefs.observe(rows, k, n)
-
-
-class Lone(_Believer):
+class Lone:
     """The candidates whose answer is worth most, one try each or a few; an answer's advantage is R − b.
 
     b is the belief's mean after the problem's other answers. n tries at p are worth n v/(n v + n₀), v = p(1−p): half of
@@ -89,15 +55,18 @@ class Lone(_Believer):
         oracle: bool = False,
         drift: Drift | None = None,
     ) -> None:
-        super().__init__(over, columns, spread, oracle, drift)
-        self.most, self.measures = most, saturation is None
+        self.over, self.most, self.measures = over, most, saturation is None
+        self.columns, self.spread, self.oracle, self.drift = columns, spread, oracle, drift
+        self.beliefs: Beliefs | None = None
+        self._walk: Stream | None = None
         self.saturation = 1.0 if saturation is None else saturation
         self._seen = np.zeros(2)
 
     def __call__(self, world: Language) -> Drawn:
         """One step."""
-        rows = self.candidates(world, self.over * world.batch)
-        look = self.believed(world, rows)
+        walk = self._walk = self._walk or walk_through(world)
+        rows = taken(walk, round(self.over * world.batch))
+        look = self._believed(world, rows)
         v = look.p * (1 - look.p)
         # At most half of a step's answers.
         many = min(_LOOKED, world.batch // (2 * _DEEP)) if self.measures and world.step % _EVERY == 0 else 0
@@ -111,55 +80,35 @@ class Lone(_Believer):
             self._seen = _OLDER * self._seen + contrast_halves(world, rows[np.sort(deep)])
             self.saturation = float(np.clip(self._seen[1] / max(self._seen[0], 1e-12), 0.05, 20.0))
         right, wrong = baseline_of(weight, look.p, k, n)
-        self.learnt(i, k, n)
+        if self.beliefs is not None:
+            self.beliefs = self.beliefs.observe(i, k, n)
         return Drawn(
             i, k.astype(np.float64), (n - k).astype(np.float64), k * (1 - right), (n - k) * wrong,
             int(n.sum()),
         )  # fmt: skip
 
-    def _tries(self, weight: Floats, v: Floats, budget: int, taken: Ints) -> Ints:
-        """Tries of all candidates that use the budget; none of those taken."""
+    def _believed(self, world: Language, rows: Ints) -> Beliefs:
+        """Today's beliefs about some problems; an oracle is sure of the truth."""
+        if self.oracle:
+            return Beliefs.known(rows, world.rates(rows), points=points_for(200))
+        if self.beliefs is None:
+            known = world.columns if self.columns else None
+            spread = world.spread if self.spread else None
+            self.beliefs = Beliefs.about(np.arange(world.problems), columns=known, spread=spread, drift=self.drift)
+        self.beliefs = self.beliefs.advance(world.step)
+        return self.beliefs.among(rows)
+
+    def _tries(self, weight: Floats, v: Floats, budget: int, deep: Ints) -> Ints:
+        """Tries of all candidates that use the budget; none of those asked deeply."""
         n = np.arange(self.most + 1.0)
         table = n * v[:, None] / (n * v[:, None] + self.saturation)
         worth = np.ones(len(weight))
-        worth[taken] = 0.0
+        worth[deep] = 0.0
         ones = np.ones(len(weight))
         return allocate(
             lambda some: (weight[some] @ table) * worth[some, None], self.most, 1, float(budget), ones,
             np.ones(len(weight), dtype=np.int64), True,
         ).tries.copy()  # fmt: skip
-
-
-class Grouped(_Believer):
-    """Planned groups among the candidates.
-
-    Args: over: candidates for each group of 8 that a uniform step would have. saturation: n₀ of goal signal.
-        Others as `Lone`'s.
-    """
-
-    def __init__(
-        self,
-        over: float = 4.0,
-        saturation: float = 1.0,
-        columns: bool = True,
-        spread: bool = True,
-        oracle: bool = False,
-        drift: Drift | None = None,
-    ) -> None:
-        super().__init__(over, columns, spread, oracle, drift)
-        self.saturation = saturation
-
-    def __call__(self, world: Language) -> Drawn:
-        """One step."""
-        rows = self.candidates(world, self.over * world.batch / 8)
-        # Of a language model's problems none is worth more than another by its solve rate alone: no tilt.
-        tries = plan(
-            self.believed(world, rows), budget=world.batch, goal="signal", dial=LOGIT, saturation=self.saturation
-        ).tries
-        i, n = rows[tries > 0], tries[tries > 0]
-        k = world.sample(i, n)
-        self.learnt(i, k, n)
-        return drawn_of(i, k, n, "grpo", int(n.sum()), None, world)
 
 
 class Plain:
