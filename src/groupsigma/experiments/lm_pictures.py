@@ -48,7 +48,10 @@ def _identity(found: Mapping[str, Any]) -> Any:
 
 def _silence(found: Mapping[str, Any]) -> list[Any]:
     most = max(len(run["steps"]["silent"]) for run in told.of(found, "grpo", 8))
-    axes = Axes("training step", "silent share of groups", (0, most // 2, most), (0, 0.2, 0.4, 0.6, 0.8), percent=True)
+    smallest = min(arm["G"] for arm in found["arms"] if arm["way"] == "grpo")
+    top = max(float((silent / groups).max()) for silent, groups in _both(told.of(found, "grpo", smallest)))
+    up = (0, 0.2, 0.4, 0.6, 0.8, 1) if top > 0.75 else (0, 0.2, 0.4, 0.6, 0.8)
+    axes = Axes("training step", "silent share of groups", (0, most // 2, most), up, percent=True)
     layers = []
     for G, color in _BY_SIZE.items():
         runs = told.of(found, "grpo", G)
@@ -66,7 +69,13 @@ def _silence(found: Mapping[str, Any]) -> list[Any]:
                 most * 0.82, float(expected[:, named].sum() / groups[:, named].sum()) + 0.055, f"G = {G}", color
             ),
         ]
-    return [*layers, axes.label(most * 0.03, 0.76, "circles: seen\nlines: expected", INK)]
+    return [*layers, axes.label(most * 0.03, up[-1] * 0.95, "circles: seen\nlines: expected", INK)]
+
+
+def _both(runs: Sequence[Mapping[str, Any]]) -> list[tuple[Floats, Floats]]:
+    """Silent groups and groups of each run, in windows."""
+    silent, groups = (_windows([run["steps"][name] for run in runs]) for name in ("silent", "groups"))
+    return list(zip(silent, groups, strict=True))
 
 
 def _windows(rows: Sequence[Sequence[float]]) -> Floats:
@@ -95,9 +104,9 @@ def _contrast(found: Mapping[str, Any]) -> list[Any]:
 def _worth(found: Mapping[str, Any]) -> list[Any]:
     rows = contrasts(found["norms"][0])
     top = 5 * np.ceil(max(r["worth"] + 2 * r["error"] for r in rows) / 5)
-    axes = Axes(
-        "exact solve rate", "E Δs along the gradient of accuracy", _RATES, tuple(np.arange(0, top + 1, 5).tolist())
-    )
+    bottom = min(0, 5 * np.floor(min(r["worth"] - 2 * r["error"] for r in rows) / 5))
+    up = tuple(np.arange(bottom, top + 1, 5).tolist())
+    axes = Axes("exact solve rate", "E Δs along the gradient of accuracy", _RATES, up)
     p, worth, error = (np.array([r[name] for r in rows]) for name in ("p", "worth", "error"))
     return [axes.bars(p, worth - 2 * error, worth + 2 * error, COLORS["plan"]), axes.points(p, worth, COLORS["plan"])]
 
