@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -49,7 +49,8 @@ def lm_contest_screen(found: Mapping[str, Any]) -> list[RenderableType]:
 def _start(told: Mapping[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for title, table in (
-        ("at their best settings, other seeds; ± over seeds; end: last quarter; quarters: hardest on", _scores(told)),
+        ("at their best settings, other seeds; ± over seeds; end: the last quarter of the looks", _scores(told)),
+        ("held-out problems at the end, by solve rate at the start", _quarters(told)),
         (
             "answers to what GRPO, G = 8, has after half and all of its answers; × ours: theirs for each of ours, with "
             "95 % bootstrap ranges over seeds; > where they never get there within theirs",
@@ -74,31 +75,42 @@ def _knobs(told: str) -> str:
 
 
 def _scores(told: Mapping[str, Any]) -> Table:
-    table = table_of("", "batch", "rate", "area", "ours ahead by", "end", "quarters", "silent", "choosing")
+    table = table_of("", "batch", "rate", "area", "ours ahead by", "end", "silent", "choosing")
     for row in told["scores"]:
-        (area, low, high), (end, least, most) = row["area"], row["end"]
+        ahead = "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * x for x in row["behind"]))
         table.add_row(
-            shown(row["name"]), str(row["batch"]), written(row["learning_rate"]),
-            f"{area:.1%} ± {(high - low) / 2:.1%}",
-            "" if row["name"] == OURS else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * x for x in row["behind"])),
-            f"{end:.1%} ± {(most - least) / 2:.1%}", " ".join(f"{q:.0%}" for q in row["quarters"]),
+            shown(row["name"]), str(row["batch"]), written(row["learning_rate"]), _percent(row["area"]),
+            "" if row["name"] == OURS else ahead, _percent(row["end"]),
             "" if row["silent"] == 1 else f"{row['silent']:.0%}", f"{row['choosing']:.1f} s",
         )  # fmt: skip
     return table
 
 
-def _ratios(told: Mapping[str, Any]) -> Table:
-    heads = [f"{head}{'' if share == 1 else ' (½)'}" for share in SHARES for head in ("answers", "× ours")]
-    table = table_of("", *heads, "× ours, tokens (½)", "× ours, tokens")
+def _percent(mean: tuple[float, float, float]) -> str:
+    return f"{mean[0]:.1%} ± {50 * (mean[2] - mean[1]):.1f}"
+
+
+def _quarters(told: Mapping[str, Any]) -> Table:
+    table = table_of("", "hardest", "second", "third", "easiest")
     for row in told["scores"]:
-        cells: list[str] = []
-        for at in range(len(SHARES)):
-            reached = row["reached"][at]
-            cells.append(f"{reached / 1000:.0f}k" if isfinite(reached) else "never")
-            cells.append(_times(row["answers"][at]) if row["answers"] else "1")
-        cells += [_times(ratio) for ratio in row["tokens"]] if row["tokens"] else ["1"] * len(SHARES)
-        table.add_row(shown(row["name"]), *cells)
+        table.add_row(shown(row["name"]), *(f"{q:.1%}" for q in row["quarters"]))
     return table
+
+
+def _ratios(told: Mapping[str, Any]) -> Table:
+    table = table_of("", "to half", "× ours", "to all", "× ours", "in tokens")
+    for row in told["scores"]:
+        cells = [x for at in range(len(SHARES)) for x in (_answers(row["reached"][at]), _ratio(row["answers"], at))]
+        table.add_row(shown(row["name"]), *cells, _ratio(row["tokens"], -1))
+    return table
+
+
+def _answers(reached: float) -> str:
+    return f"{reached / 1000:.0f}k" if isfinite(reached) else "never"
+
+
+def _ratio(ratios: Sequence[Mapping[str, Any]], at: int) -> str:
+    return _times(ratios[at]) if ratios else "1"
 
 
 def _times(ratio: Mapping[str, Any]) -> str:

@@ -25,6 +25,8 @@ _SHOWN = {
     "top-k": (PALE, "tuned top-k"),
 }
 
+#: Those whose curves are drawn.
+_DRAWN = (ORACLE, OURS, "plain", "dapo", UNIFORM)
 #: Lines of the map by batch, in words and as dashes.
 _DASHES = (("solid", ()), ("dashed", (5, 3)), ("dotted", (1, 2)))
 
@@ -54,7 +56,7 @@ def _map(found: Mapping[str, Any]) -> list[Any]:
     rates = sorted({cell["rate"] for cell in rows})
     place = {rate: at for at, rate in enumerate(rates)}
     axes = Axes(
-        "learning rate, from " + written(rates[0]) + " to " + written(rates[-1]) + ", × 2",
+        f"learning rate, doublings of {written(rates[0])}",
         "mean held-out accuracy of the run", tuple(range(len(rates))), up,
     )  # fmt: skip
     layers = []
@@ -72,9 +74,10 @@ def _map(found: Mapping[str, Any]) -> list[Any]:
 
 
 def _learning(found: Mapping[str, Any]) -> list[Any]:
-    curves = {name: told.curves(told.of(found, name)) for name in _SHOWN if told.of(found, name)}
+    curves = {name: told.curves(told.of(found, name)) for name in _DRAWN if told.of(found, name)}
     every = np.concatenate([y.mean(0) for _, y in curves.values()])
-    up = tuple(np.round(np.arange(np.floor(20 * every.min()) / 20, every.max() + 0.05, 0.05), 2).tolist())
+    # Room below the curves for their names.
+    up = tuple(np.round(np.arange(np.floor(20 * every.min()) / 20 - 0.05, every.max() + 0.05, 0.05), 2).tolist())
     axes = Axes("answers sampled, thousands", "held-out accuracy", (0, 20, 40, 60), up)
     layers = []
     for at, (name, (x, y)) in enumerate(curves.items()):
@@ -83,7 +86,7 @@ def _learning(found: Mapping[str, Any]) -> list[Any]:
             layers.append(axes.band(x / 1000, y.min(0), y.max(0), color))
         layers += [
             axes.line(x / 1000, y.mean(0), color),
-            axes.label(34, up[0] + (up[-1] - up[0]) * (0.5 - 0.06 * at), words, color),
+            axes.label(22, up[0] + (up[-1] - up[0]) * (0.33 - 0.07 * at), words, color),
         ]
     return layers
 
@@ -97,5 +100,6 @@ def _saved(found: Mapping[str, Any]) -> Any:
         ratio = told.fewer(found, OURS, name, 1.0)
         at = f"{'> ' * ratio.beyond}{ratio.times:.2f}"
         dots.append(Dot(words, ratio.times, ratio.low, ratio.high, at, color, beyond=ratio.beyond))
+    dots.sort(key=lambda dot: dot.value)
     most = np.ceil(max(dot.high for dot in dots))
     return ranking("c  Answers for each of ours", "to GRPO's last level", (0, 1, *range(2, int(most) + 1)), dots)
