@@ -156,8 +156,8 @@ def test_another_s_file_is_refused_and_left(tmp_path, text):
     ("args", "words"),
     [
         (["allocation", "bigmath"], "allocation by itself"),
-        (["bigmath", "--quick"], "--quick: needs one of the experiments allocation and lm"),
-        (["--runs", "x"], "--runs: needs one of the experiments allocation and lm"),
+        (["bigmath", "--quick"], "--quick: needs one of the experiments allocation, lm and lm-allocation"),
+        (["--runs", "x"], "--runs: needs one of the experiments allocation, lm and lm-allocation"),
         (["allocations"], "silent, allocation"),
     ],
 )
