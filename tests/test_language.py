@@ -139,18 +139,6 @@ def test_solve_rates_are_exact_and_today_s(world):
     assert world.problems == 35 and world.step == 2
 
 
-def test_solve_rates_may_be_asked_for_seldom(start, rows):
-    """Every `stale` answers; in between those of the last time."""
-    world = made(start, rows, stale=128)
-    first = world.p
-    for sampled_since, fresh in ((64, False), (128, True), (64, False)):
-        world.learn(sampled(world, range(8), 8))
-        assert (world.p is not first) == fresh, sampled_since
-        first = world.p
-        if fresh:
-            np.testing.assert_array_equal(first, a.solve_chances(world.model, world.tokenizer, world.rows))
-
-
 def test_the_answer_s_limit_leaves_room_for_the_longest_and_its_end(start, world):
     assert world.most == 3
     assert made(start, [{"prompt": "1+2=", "answer": "3"}]).most == 2

@@ -153,13 +153,19 @@ def _contrasts(found: Mapping[str, Any]) -> Table:
 
 
 def _falls(found: Mapping[str, Any]) -> Table:
-    shown = table_of("updates, seed", "‖E Δs‖", "factor", "‖Δs‖, G = 8", "factor", "worth to held-out", "factor")
+    shown = table_of(
+        "updates, seed", "‖E Δs‖", "factor", "‖Δs‖, G = 8", "factor", "worth to held-out", "factor", "cosine"
+    )
     for row in found["norms"]:
         rows = lm_contrasts.contrasts(row)
         ends = [(rows[0][what], rows[-1][what]) for what in ("contrast", "drawn", "worth")]
         cells = [(f"{hard:.0f} → {easy:.0f}", f"{hard / easy:.1f}") for hard, easy in ends]
-        shown.add_row(_when(row), *(cell for pair in cells for cell in pair))
+        shown.add_row(_when(row), *(cell for pair in cells for cell in pair), f"{_mean(row['cosine']):.3f}")
     return shown
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _shares(found: Mapping[str, Any]) -> Table:

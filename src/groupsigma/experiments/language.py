@@ -64,7 +64,6 @@ class Language:
         lengths: Lengths = "sum",
         columns: Floats | None = None,
         spread: Mixture | None = None,
-        stale: int = 0,
     ) -> None:
         self.model, self.tokenizer = addition.load(start)
         self.rows, self.held_rows, self.batch, self.lengths = rows, held_out, batch, lengths
@@ -75,8 +74,8 @@ class Language:
         self.step = self.answers = self.tokens = 0
         self.sampling = 0.0
         self._drawn: list[tuple[Answers, NDArray[np.bool_]]] = []
-        self.columns, self.spread, self.stale = columns, spread, stale
-        self._chances, self._looked, self._asked = np.zeros(0), -1, 0
+        self.columns, self.spread = columns, spread
+        self._chances, self._looked = np.zeros(0), -1
 
     @property
     def problems(self) -> int:
@@ -85,9 +84,9 @@ class Language:
 
     @property
     def p(self) -> Floats:
-        """Today's solve rates, exact, or those of `stale` answers ago; a chooser that is no oracle must not look."""
-        if self._looked < 0 or (self.step > self._looked and self.answers - self._asked >= self.stale):
-            self._chances, self._looked, self._asked = self.chances(self.rows), self.step, self.answers
+        """Today's solve rates, exact; a chooser that is no oracle must not look."""
+        if self.step != self._looked:
+            self._chances, self._looked = self.chances(self.rows), self.step
         return self._chances
 
     @property

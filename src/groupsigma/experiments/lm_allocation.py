@@ -1,7 +1,7 @@
 """Ways to spend answers on a language model, beside an oracle that knows every solve rate.
 
 Two starts: the taught model's own problems, whose solve rates are spread flat, and a pool chosen so that they follow
-Big-Math's, which is what users have. The rules are those of the simulated contest; the world is a `Language`.
+Big-Math's, which is what users have. Rules for groups, and one try each of many problems; the world is a `Language`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CANDIDATES = 40_000
 
 
 def _top(size: int = 8, over: float = 0.0) -> Callable[[Any], Drawn]:
-    """Tuned top-k: the largest E[p(1−p)] of discounted counts, among all or among `over` candidates for each taken."""
+    """Tuned top-k: the largest E[p(1−p)] of discounted counts, among all or among as many as `nearest_top` has."""
     order = most_variance if not over else nearest_top(over)
     return Engine("grpo", dict(prior=0.5, per_step=0.9), order, size)
 
@@ -86,7 +86,7 @@ def run_cell(setting: addition.Setting, folder: Path, cell: Cell) -> dict[str, A
     rows, held_out = pool(setting, folder, cell.start)
     world = Language(
         addition.taught(setting, folder), rows, held_out, batch=cell.batch, learning_rate=cell.learning_rate,
-        seed=cell.seed, columns=columns(rows), spread=start_spread() if cell.start == "bigmath" else None, stale=1024,
+        seed=cell.seed, columns=columns(rows), spread=start_spread() if cell.start == "bigmath" else None,
     )  # fmt: skip
     rule = RULES[cell.rule](**json.loads(cell.knobs))
     spent = [0.0]
