@@ -44,7 +44,7 @@ def _family(found: Mapping[str, Any]) -> list[RenderableType]:
             "how large the contrast is, by solve rate, at the start; here ± is two standard errors over prompts",
             _contrasts(found),
         ),
-        ("from the hardest tenth to the easiest, at every checkpoint", _falls(found)),
+        ("from the hardest tenth to the easiest, by checkpoint; cosine: E Δs with held-out ∇, mean", _falls(found)),
         ("GRPO's gradient mass in groups of 8: Σ σ‖Δs‖ (Σ σ of the same groups)", _shares(found)),
         ("‖E Δs‖ ∝ p^a (1−p)^b e^(l · tokens), and the dial of the best first-order weights", _fits(found)),
         *_stops(found),
