@@ -31,7 +31,7 @@ GRID = {
 }
 MIDDLE = {64: (2.5e-5, 5e-5, 1e-4), 256: (5e-5, 1e-4, 2e-4)}
 #: Seeds that settings are chosen on, rivals on the first alone; and scored on, none of them looked at before.
-TUNING, SCORING = (100, 101), (10, 11, 12)
+TUNING, SCORING = (100, 101), (10, 11, 12, 13, 14)
 #: Ours, what it is compared with, and the yardstick: ours with the true solve rates.
 OURS, UNIFORM, ORACLE = "lone", "grpo", "oracle"
 MAPPED = (UNIFORM, OURS, ORACLE)
