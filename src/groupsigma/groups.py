@@ -29,6 +29,31 @@ class RewardSummary:
         return self.high - self.low <= TOLERANCE * np.maximum(1.0, np.maximum(abs(self.high), abs(self.low)))
 
 
+@dataclass(frozen=True)
+class Intake:
+    """What became of every row of a log: scorable + unscorable + refused + repeated + aside = rows, or it is an error.
+
+    layout: whose log it was read as. unscorable: answers without a reward, of the groups kept; refused: lines that
+    could not be read; repeated: further rows of an answer counted once; aside: of the split not asked for.
+    filter: why such a log may lack its silent groups; "" where nothing is known to remove them.
+    """
+
+    layout: str
+    rows: int
+    scorable: int
+    unscorable: int
+    refused: int = 0
+    repeated: int = 0
+    aside: int = 0
+    filter: str = ""
+
+    def __post_init__(self) -> None:
+        parts = self.scorable + self.unscorable + self.refused + self.repeated + self.aside
+        if parts != self.rows:
+            # A count that is wrong without a word is the one thing a reader must never give.
+            raise ArgumentError("Intake", f"an account of {self.rows:,} rows", f"one of {parts:,}")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Groups:
     """Groups of answers, one row a prompt (and step).
@@ -47,6 +72,7 @@ class Groups:
         n_unscorable: answers left out because no reward could be given to them.
         n_empty: groups left out because no answer could be scored.
         source, notes: where it was read and what the reader took for granted.
+        intake: what became of the rows of a log, where it was one.
 
     >>> groups = Groups(["a", "b"], [3, 0], [8, 8])
     >>> groups.solve_rate.tolist(), groups.problems, groups.answers
@@ -64,6 +90,7 @@ class Groups:
     n_empty: int = 0
     source: str = ""
     notes: tuple[str, ...] = ()
+    intake: Intake | None = None
 
     def __post_init__(self) -> None:
         who = "Groups"

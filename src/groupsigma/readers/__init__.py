@@ -8,18 +8,25 @@ from os import PathLike
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
 from groupsigma.readers.columns import Columns
+from groupsigma.readers.reading import Reading
 
 #: Data sets that come with the package, by name.
 EMBEDDED = ("bigmath",)
 
 
-def load(source: str | PathLike[str] | Sequence[str | PathLike[str]], columns: Columns | None = None) -> Groups:
-    """Groups from "bigmath", or from tables of solve rates, of k and n, or of single rewards.
+def load(
+    source: str | PathLike[str] | Sequence[str | PathLike[str]],
+    columns: Columns | None = None,
+    reading: Reading | None = None,
+) -> Groups:
+    """Groups from "bigmath", from a trainer's rollout logs, or from tables of solve rates, of k and n, or of rewards.
 
     Args:
         source: a name in EMBEDDED, a CSV, JSONL or Parquet file, a folder or a glob of
-            them, an hf:// or s3:// address, "-" for standard input, or a list of these.
+            them, an hf:// or s3:// address, "-" for standard input, or a list of these;
+            the folder that a trainer or an evaluation wrote, in one of the LAYOUTS.
         columns: which column holds what, where guessing by name is not enough.
+        reading: which layout, which split, what to do with lines that cannot be read.
 
     Raises: SourceError naming the file, the row and what was expected.
 
@@ -39,6 +46,6 @@ def load(source: str | PathLike[str] | Sequence[str | PathLike[str]], columns: C
         from groupsigma.readers.bigmath import read_bigmath
 
         return read_bigmath()
-    from groupsigma.readers.table import read_table
+    from groupsigma.readers.sources import read_sources
 
-    return read_table(names, columns or Columns())
+    return read_sources(names, columns or Columns(), reading or Reading())

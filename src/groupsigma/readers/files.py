@@ -35,27 +35,39 @@ _REMOTE = "hf:// and s3:// need DuckDB's httpfs extension, which it downloads on
 
 def resolve(sources: Sequence[str], scratch: Path) -> tuple[list[str], str]:
     """The files behind the sources and their common format."""
+    found = find(sources, scratch)
+    return found, common_format(found)
+
+
+def find(sources: Sequence[str], scratch: Path, also: Sequence[str] = ()) -> list[str]:
+    """The files behind the sources, each once. also: endings of files to take from a folder beside tables."""
     found: list[str] = []
     for source in sources:
-        found += _behind(source, scratch)
+        found += _behind(source, scratch, also)
     twice = [path for path, times in Counter(os.path.realpath(p) for p in found if "://" not in p).items() if times > 1]
     if twice:
         raise SourceError(twice[0], "each file once", "the same file twice", hint="its answers would count double")
-    formats = {_format(path) or _sniffed(path) for path in found}
+    return found
+
+
+def common_format(found: Sequence[str]) -> str:
+    """The format of all of these files: csv, json or parquet."""
+    formats = {format_of(path) or _sniffed(path) for path in found}
     if len(formats) > 1:
         got = " and ".join(sorted(formats))
-        raise SourceError(", ".join(sources), "files of one format", got, hint="read each format on its own")
-    return found, formats.pop()
+        shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+        raise SourceError(shown, "files of one format", got, hint="read each format on its own")
+    return formats.pop()
 
 
-def _behind(source: str, scratch: Path) -> list[str]:
+def _behind(source: str, scratch: Path, also: Sequence[str]) -> list[str]:
     if source == "-":
         return [str(_standard_input(scratch))]
     if "://" in source:
         return [source]
     path = Path(source)
     if path.is_dir():
-        inside = sorted(str(p) for p in path.rglob("*") if p.is_file() and _format(str(p)))
+        inside = sorted(str(p) for p in path.rglob("*") if p.is_file() and (format_of(str(p)) or p.suffix in also))
         if not inside:
             raise SourceError(source, "a CSV, JSONL or Parquet file in the folder", "none", hint="a glob finds others")
         return inside
@@ -82,7 +94,8 @@ def is_document(paths: Sequence[str]) -> bool:
     return all(Path(path).suffix == ".json" for path in paths)
 
 
-def _format(name: str) -> str | None:
+def format_of(name: str) -> str | None:
+    """The format that a name tells, packed or not."""
     path = Path(name)
     if path.suffix in (".gz", ".zst"):
         path = path.with_suffix("")

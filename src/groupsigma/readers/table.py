@@ -6,10 +6,8 @@ only one row for each prompt arrives here.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,6 +17,7 @@ from groupsigma.errors import SourceError
 from groupsigma.groups import Groups, RewardSummary
 from groupsigma.readers import files, grid
 from groupsigma.readers.columns import ROLES, Columns, Kind, candidates, listed
+from groupsigma.readers.reading import Reading
 
 #: Texts that mark what could not be scored.
 _NONE = "|na|n/a|none|null|nan"
@@ -43,20 +42,17 @@ _HERE = "\0table\0"
 _ASKED = 200
 
 
-def read_table(sources: Sequence[str], columns: Columns) -> Groups:
-    """Groups from one or more tables of the same layout; see `load`."""
-    with tempfile.TemporaryDirectory(prefix="groupsigma-") as scratch:
-        paths, form = files.resolve(sources, Path(scratch))
-        shown = ["standard input" if s == "-" else s for s in sources]
-        name = ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
-        with files.connection(scratch) as db, files.explained(paths, form, name, scratch):
-            try:
-                return _read(_Table(db, paths, form, name, typed=form == "json"), columns)
-            except duckdb.Error as error:
-                # Lines of many megabytes need buffers that would slow every other file down. Anything
-                # else may be a value of another kind further down: as text it is read, or named.
-                large = ", maximum_object_size = 1073741824" if "maximum_object_size" in str(error) else ""
-                return _read(_Table(db, paths, form, name, large), columns)
+def read_table(paths: Sequence[str], name: str, scratch: str, columns: Columns, reading: Reading) -> Groups:
+    """Groups from one or more tables of the same layout; see `load`. scratch: a folder that DuckDB may spill into."""
+    form = files.common_format(paths)
+    with files.connection(scratch) as db, files.explained(paths, form, name, scratch):
+        try:
+            return _read(_Table(db, list(paths), form, name, typed=form == "json"), columns)
+        except duckdb.Error as error:
+            # Lines of many megabytes need buffers that would slow every other file down. Anything
+            # else may be a value of another kind further down: as text it is read, or named.
+            large = ", maximum_object_size = 1073741824" if "maximum_object_size" in str(error) else ""
+            return _read(_Table(db, list(paths), form, name, large), columns)
 
 
 class _Table:

@@ -1,0 +1,143 @@
+"""Which layout a file is of, told by the keys of its first row; add yours to LAYOUTS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from groupsigma.errors import ArgumentError, SourceError
+from groupsigma.readers import files
+from groupsigma.readers.inspect_ai import INSPECT
+from groupsigma.readers.layout import Keys, Layout
+from groupsigma.readers.lines import each, parsed
+from groupsigma.readers.lm_eval import LM_EVAL
+from groupsigma.readers.prime_rl import EPISODES, TRACES
+from groupsigma.readers.skyrl import SKYRL
+from groupsigma.readers.slime import SLIME
+from groupsigma.readers.trl import TRL
+from groupsigma.readers.verifiers import VERIFIERS
+from groupsigma.readers.verl import VERL, VERL_V1
+
+#: By name; the first that recognises a file is its layout.
+LAYOUTS: Mapping[str, Layout] = {
+    layout.name: layout for layout in (TRL, VERL_V1, VERL, EPISODES, TRACES, VERIFIERS, SKYRL, LM_EVAL, INSPECT, SLIME)
+}
+#: Endings of files that are no tables.
+UNPACKED = (".eval", ".pt")
+#: Lines looked at for a first one that can be read.
+_TRIED = 5
+#: A larger .json document is not opened to see what it is.
+_DOCUMENT = 1 << 28
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """Files of one layout, and what was found beside them."""
+
+    layout: Layout
+    paths: list[str]
+    notes: list[str]
+
+
+def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recognised | None:
+    """The layout of these files, None where they are plain tables.
+
+    Args: asked: a layout's name to take without looking; folders: files of no layout may lie beside those that are.
+    Raises: SourceError where files of several layouts were found; ArgumentError for a layout there is not.
+    """
+    if asked == "table":
+        return None
+    if asked is not None and asked not in LAYOUTS:
+        raise ArgumentError("--layout", f"one of {', '.join(LAYOUTS)} or table", repr(asked))
+    keys = {path: first_keys(path) for path in paths if "://" not in path}
+    of = {path: _layout(path, keys[path]) for path in keys}
+    if asked is not None:
+        layout = LAYOUTS[asked]
+        fitting = [path for path in paths if of.get(path) is layout] or list(paths)
+        return _adapted(layout, fitting, keys, len(paths) - len(fitting), "as asked")
+    found = list(dict.fromkeys(layout.name for layout in of.values() if layout is not None))
+    if not found:
+        return None
+    if len(found) > 1:
+        got = " and ".join(f"{name} ({_first(of, name)})" for name in found)
+        raise SourceError(_shown(paths), "a log of one layout", got, hint="--layout NAME reads one of them")
+    layout = LAYOUTS[found[0]]
+    fitting = [path for path in paths if of.get(path) is layout]
+    strangers = [path for path in paths if path not in fitting]
+    if strangers and not folders:
+        raise SourceError(
+            strangers[0], f"a {layout.writer} log like the others", "another layout", hint="read it alone"
+        )
+    return _adapted(layout, fitting, keys, len(strangers), "told by its fields, --layout overrides")
+
+
+def _adapted(layout: Layout, paths: list[str], keys: Mapping[str, Keys], others: int, how: str) -> Recognised:
+    first = paths[0]
+    own = layout.adapt(Path(first), keys.get(first, {})) if layout.adapt else layout
+    notes = [f"layout {layout.name}: {layout.writer}, {how}"]
+    if others:
+        notes.append(f"{others:,} other {'file' if others == 1 else 'files'} beside them not read")
+    return Recognised(own, paths, notes)
+
+
+def _layout(path: str, keys: Keys) -> Layout | None:
+    return next((layout for layout in LAYOUTS.values() if _fits(layout, path, keys)), None)
+
+
+def _fits(layout: Layout, path: str, keys: Keys) -> bool:
+    return layout.form in (files.format_of(path) or "", "inspect", "torch") and layout.recognise(Path(path), keys)
+
+
+def _first(of: Mapping[str, Layout | None], name: str) -> str:
+    return next(Path(path).name for path, layout in of.items() if layout is not None and layout.name == name)
+
+
+def _shown(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:2]) + (", …" if len(paths) > 2 else "")
+
+
+def first_keys(path: str) -> Keys:
+    """Names, and values where there are any, of a file's first row; {} where it has none that can be read."""
+    try:
+        form = files.format_of(path)
+        if form == "parquet":
+            with duckdb.connect() as db:
+                scan = f"read_parquet('{files.escaped(path).replace(chr(39), chr(39) * 2)}', hive_partitioning = false)"
+                return dict.fromkeys(str(row[0]) for row in db.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall())
+        if files.is_document([path]) and Path(path).stat().st_size <= _DOCUMENT:
+            return _document(path)
+        return _first_line(path) if form == "json" else {}
+    except (OSError, EOFError, duckdb.Error):
+        return {}
+
+
+def _first_line(path: str) -> Keys:
+    if path.endswith(".zst"):
+        with duckdb.connect() as db:
+            scan = f"read_json_objects('{files.escaped(path)}', format = 'newline_delimited')"
+            lines = [str(row[0]).encode() for row in db.execute(f"SELECT json FROM {scan} LIMIT {_TRIED}").fetchall()]
+    else:
+        lines = [line for _, line in islice(each(path), _TRIED)]
+    for line in lines:
+        try:
+            return parsed(line)
+        except ValueError:
+            continue
+    return {}
+
+
+def _document(path: str) -> dict[str, Any]:
+    """The keys of a .json file: of the object it is, or of its first line."""
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError):
+        return dict(_first_line(path))
+    if isinstance(found, list):
+        found = found[0] if found else {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,87 @@
+"""JSON lines one by one: the slow way, where DuckDB finds one that it cannot read, to name it or leave it out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from groupsigma.readers.layout import Field, fitted
+
+#: A longer line is no answer, and would not fit beside others.
+LONGEST = 1 << 28
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A line that is no answer: where it is, why, and how it begins."""
+
+    file: str
+    line: int
+    why: str
+    shown: str
+
+
+def each(path: str) -> Iterator[tuple[int, bytes]]:
+    """Number and bytes of each line that is not blank; one beyond LONGEST comes cut."""
+    with open_bytes(path) as file:
+        number = 0
+        while line := file.readline(LONGEST):
+            number += 1
+            if len(line) == LONGEST:
+                while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
+                    pass
+            if line.strip():
+                yield number, line
+
+
+def open_bytes(path: str) -> IO[bytes]:
+    """A file, unpacked if it is gzipped."""
+    return cast(IO[bytes], gzip.open(path)) if path.endswith(".gz") else open(path, "rb")
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """A line as a JSON object.
+
+    Raises: ValueError saying what it is instead.
+
+    >>> parsed(b'{"a": 1}')
+    {'a': 1}
+    """
+    if len(line) >= LONGEST:
+        raise ValueError(f"a line of more than {LONGEST:,} bytes")
+    try:
+        value = json.loads(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError("a line that is not UTF-8") from None
+    except RecursionError:
+        raise ValueError("a line nested too deeply") from None
+    except ValueError:
+        raise ValueError("a line that is no JSON") from None
+    if not isinstance(value, dict):
+        raise ValueError("a line that is no JSON object")
+    return value
+
+
+def cleaned(paths: Sequence[str], fields: Mapping[str, Field], target: Path) -> list[Bad]:
+    """The fields of all good lines, with `filename` and `line`, written to target; the bad lines.
+
+    Read by DuckDB, what is written gives what the files would give without their bad lines.
+    """
+    bad = []
+    with target.open("wb") as out:
+        for path in paths:
+            for number, line in each(path):
+                try:
+                    row = fitted(parsed(line), fields)
+                except (ValueError, TypeError, RecursionError) as error:
+                    why = f"a field that is not {error}" if isinstance(error, TypeError) else str(error)
+                    bad.append(Bad(Path(path).name, number, why, line[:40].decode(errors="replace").rstrip()))
+                    continue
+                text = json.dumps({**row, "filename": path, "line": number}, ensure_ascii=False)
+                out.write(text.encode("utf-8", "replace") + b"\n")
+    return bad

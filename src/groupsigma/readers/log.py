@@ -1,0 +1,231 @@
+"""An opened rollout log: its layout's rows through DuckDB, each with its number, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from groupsigma.errors import SourceError
+from groupsigma.readers import files
+from groupsigma.readers.columns import listed
+from groupsigma.readers.layout import TEXT, Field, Layout, quoted, sql_type
+from groupsigma.readers.lines import Bad, cleaned
+from groupsigma.readers.reading import Reading
+from groupsigma.readers.repeats import Table, known
+from groupsigma.readers.rewards import parts, summed
+
+#: Texts that mark what could not be scored.
+NONE = "|na|n/a|none|null|nan"
+#: What names a group without an id of its own.
+_KEYS = ("split", "step", "prompt")
+#: What to do about a line that cannot be read.
+HINT = "--skip-bad leaves such lines out and counts them"
+
+
+@dataclass
+class Log:
+    """An opened log. `bad` is None while DuckDB reads the files itself, and the lines left out once it could not."""
+
+    db: duckdb.DuckDBPyConnection
+    layout: Layout
+    paths: list[str]
+    scratch: Path
+    name: str
+    reading: Reading
+    reward: str | None
+    right_from: float | None
+    bad: list[Bad] | None = None
+    fields: dict[str, Field] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.fields = dict(self.layout.fields)
+        if self.layout.unpack is not None:
+            self.paths = [self._unpacked(number, Path(path)) for number, path in enumerate(self.paths)]
+        if self.reward is not None and self.layout.named is None:
+            self.fields[self.reward] = TEXT
+
+    def _unpacked(self, number: int, path: Path) -> str:
+        assert self.layout.unpack is not None
+        target = self.scratch / str(number) / f"{path.stem}.jsonl"
+        target.parent.mkdir()
+        self.layout.unpack(path, target)
+        return str(target)
+
+    def table(self) -> Table:
+        """A row a group: split, step, prompt, grp, and what its answers sum up to."""
+        with self.explained():
+            try:
+                found = self._grouped()
+            except duckdb.Error:
+                if self.layout.form == "parquet":
+                    raise
+                self._clean()
+                found = self._grouped()
+            if found["bad"].sum():
+                if self.bad is None and self.layout.form != "parquet":
+                    self._clean()
+                    found = self._grouped()
+                if not self.reading.skip_bad:
+                    raise self._first_bad()
+            return found
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """DuckDB's complaints as one line of ours."""
+        try:
+            yield
+        except duckdb.Error as error:
+            said = str(error).replace(f"{self.scratch}/", "").splitlines()[0]
+            hint = "is it complete, and written by the tool that --layout names?"
+            raise SourceError(self.name, f"a readable {self.layout.writer} log", said[:160], hint=hint) from None
+        except (EOFError, OSError) as error:
+            raise SourceError(self.name, "a readable file", str(error), hint="is it complete?") from None
+
+    def _clean(self) -> None:
+        """From now on the good lines alone are read; without skip_bad the first bad one is an error."""
+        unreadable = [path for path in self.paths if path.endswith(".zst") or "://" in path]
+        if unreadable:
+            raise SourceError(unreadable[0], "whole JSON lines", "a line that is none", hint="unpack it to see which")
+        target = self.scratch / "clean.jsonl"
+        self.bad = cleaned(self.paths, self.fields, target)
+        if self.bad and not self.reading.skip_bad:
+            raise self._refused(self.bad[0])
+
+    def _refused(self, bad: Bad) -> SourceError:
+        got = bad.why if self.reading.no_text else f"{bad.why}: {bad.shown!r}"
+        return SourceError(bad.file, "one JSON object a line", got, f"line {bad.line}", HINT)
+
+    def _scan(self) -> str:
+        if self.layout.form == "parquet":
+            listed = ", ".join(quoted(files.escaped(path), "'") for path in self.paths)
+            options = "union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true"
+            return f"read_parquet([{listed}], {options})"
+        fields: dict[str, Field] = dict(self.fields)
+        paths, options = self.paths, "filename = true"
+        if self.bad is not None:
+            fields |= {"filename": TEXT, "line": "BIGINT"}
+            paths, options = [str(self.scratch / "clean.jsonl")], "maximum_object_size = 1073741824"
+        listed = ", ".join(quoted(files.escaped(path), "'") for path in paths)
+        typed = ", ".join(
+            f"{quoted(name, chr(39))}: {quoted(sql_type(kind), chr(39))}" for name, kind in fields.items()
+        )
+        return (
+            f"read_json([{listed}], format = 'newline_delimited', hive_partitioning = false, {options}, "
+            f"columns = {{{typed}}})"
+        )
+
+    def answers(self) -> str:
+        """The layout's SELECT over the files: one row an answer, with its number r, whether it is live, or bad."""
+        at = "filename AS file, line" if self.bad is not None else "filename AS file, NULL AS line"
+        if self.layout.form == "parquet":
+            at = "filename AS file, file_row_number + 1 AS line"
+        select = self.layout.select(self._scan(), at, self._reward())
+        once = _last_part(select) if self.layout.answer else f"SELECT *, 1 AS parts FROM ({select})"
+        text = "lower(trim(CAST(v AS VARCHAR)))"
+        step = "TRY_CAST(step AS DOUBLE)"
+        right = f"CAST(r >= {float(self.right_from)!r} AS DOUBLE)" if self.right_from is not None else "r"
+        prompt = "left(md5(prompt), 16)" if self.reading.no_text else "prompt"
+        return f"""
+            SELECT file, line, {prompt} AS prompt, grp, split, text, v, parts, {step} AS step, bad,
+                   NOT bad AND NOT dead AND coalesce(isfinite(r), false) AS live, {right} AS r
+            FROM (SELECT *, prompt IS NULL OR r IS NULL AND v IS NOT NULL AND NOT dead
+                            AND NOT regexp_full_match({text}, '{NONE}')
+                            OR step IS NOT NULL AND NOT coalesce({step} >= 0 AND {step} = floor({step})
+                                                                 AND {step} < 9007199254740992, false) AS bad
+                  FROM (SELECT *, coalesce(TRY_CAST(v AS DOUBLE), CASE WHEN v IS NOT NULL THEN
+                                  CASE {text} WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 END END) AS r
+                        FROM ({once})))"""
+
+    def _reward(self) -> str:
+        if self.layout.rewards is not None:
+            return summed(self.weights, self.columns)
+        if self.reward is not None:
+            return self.layout.named(self.reward) if self.layout.named else quoted(self.reward)
+        return self.layout.reward
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The columns of a Parquet log, and their types."""
+        described = self.db.execute(f"DESCRIBE SELECT * FROM {self._scan()}").fetchall()
+        return {str(row[0]): str(row[1]) for row in described if row[0] not in ("filename", "file_row_number")}
+
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """Which reward columns are summed, and their weights."""
+        assert self.layout.rewards is not None
+        every = self.layout.rewards(list(self.columns))
+        weights = dict.fromkeys(every, 1.0) if self.reward is None else parts(self.reward, self.columns)
+        missing = [name for name in weights if name not in self.columns]
+        if missing or not weights:
+            needs = f"the reward column {missing[0]!r}" if missing else f"a reward column of {self.layout.writer}"
+            raise SourceError(self.name, needs, f"columns {listed(self.columns)}", hint="--reward 'NAME + 0.5*NAME'")
+        return weights
+
+    def doubts(self) -> list[str]:
+        """What the log itself says against the rewards read from it, and what they are the sum of."""
+        if self.layout.rewards is None:
+            return []
+        told = " + ".join(name if weight == 1 else f"{weight:g}*{name}" for name, weight in self.weights.items())
+        said = [f"reward = {told}: --reward says otherwise"] if len(self.weights) > 1 else []
+        if self.layout.verify is not None:
+            sql, message = self.layout.verify
+            sql = sql.replace("{reward}", f"({self._reward()})").replace("{log}", self._scan())
+            share = self.db.execute(sql).fetchall()[0][0]
+            # A prompt drawn twice in a step is two groups, which this looks at as one.
+            if share is not None and share > 0.1:
+                said.append(message.format(share=share))
+        return said
+
+    def _grouped(self) -> Table:
+        sql = f"""
+            SELECT split, step, prompt, grp, count(*) AS rows, sum(parts) AS parts,
+                   count(*) FILTER (bad) AS bad, count(*) FILTER (live) AS n,
+                   sum(r) FILTER (live) AS total, min(r) FILTER (live) AS low, max(r) FILTER (live) AS high,
+                   var_pop(r) FILTER (live) AS variance,
+                   coalesce(bool_and(r IN (0, 1)) FILTER (live), true) AS binary,
+                   coalesce(bool_and(r IN (-1, 1)) FILTER (live), true) AS signed
+            FROM ({self.answers()}) GROUP BY split, step, prompt, grp ORDER BY split, step, prompt, grp"""
+        found = files.fetch(self.db, sql, self.name)
+        return {column: np.ma.filled(values, np.nan) if values.dtype.kind == "f" else values
+                for column, values in found.items()}  # fmt: skip
+
+    def again(self, found: Table, groups: NDArray[np.int64]) -> Table:
+        """Every answer of some groups, in the order of the files."""
+        keys = {name: np.where(known(column), column, None)[groups] for name, column in found.items() if name in _KEYS}
+        self.db.register("wanted", {"of": np.arange(len(groups)), **keys})
+        sql = f"""
+            SELECT wanted.of AS of, hash(text) AS text, live, r
+            FROM (SELECT *, row_number() OVER () AS place FROM ({self.answers()})) AS a
+            JOIN wanted ON a.prompt = wanted.prompt AND a.step = wanted.step
+                       AND CAST(a.split AS VARCHAR) IS NOT DISTINCT FROM CAST(wanted.split AS VARCHAR)
+            WHERE a.grp IS NULL AND NOT bad ORDER BY of, place"""
+        return files.fetch(self.db, sql, self.name)
+
+    def _first_bad(self) -> SourceError:
+        sql = f"SELECT file, line, prompt, v, step FROM ({self.answers()}) WHERE bad ORDER BY file, line LIMIT 1"
+        file, line, prompt, v, step = self.db.execute(sql).fetchall()[0]
+        if prompt is None:
+            needs, got = "a prompt", "none"
+        elif step is not None and not (0 <= step < 2**53 and step == int(step)):
+            needs, got = "a step that is a whole number", f"{step:g}"
+        else:
+            needs, got = "a reward that is a number", "text" if self.reading.no_text else repr(v)[:60]
+        where = f"line {line}" if line is not None else ""
+        return SourceError(Path(file).name, needs, got, where, HINT)
+
+
+def _last_part(select: str) -> str:
+    """Of the rows of one trajectory the last; rows without a trajectory's id stand for themselves."""
+    kept = ", ".join(f"arg_max({name}, coalesce(part, 0)) AS {name}" for name in ("file", "line", "text", "dead"))
+    return f"""
+        SELECT {kept}, count(*) AS parts, any_value(prompt) AS prompt, any_value(grp) AS grp, any_value(step) AS step,
+               any_value(split) AS split, arg_max_null(v, coalesce(part, 0)) AS v
+        FROM (SELECT *, coalesce(answer, 'row ' || row_number() OVER ()) AS one FROM ({select}))
+        GROUP BY step, split, grp, prompt, one"""

@@ -1,0 +1,35 @@
+"""From sources to Groups: files found, their layout told, read as a log or as a table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from groupsigma.groups import Groups
+from groupsigma.readers import files
+from groupsigma.readers.columns import Columns
+from groupsigma.readers.layouts import UNPACKED, recognise
+from groupsigma.readers.reading import Reading
+from groupsigma.readers.rollouts import read_rollouts
+from groupsigma.readers.table import read_table
+
+#: Columns that only a table has: whoever names one has no log.
+_TABLE = ("prompt_id", "rate", "correct", "answers", "step", "count")
+
+
+def read_sources(sources: Sequence[str], columns: Columns, reading: Reading) -> Groups:
+    """Groups from one or more files of the same layout; see `load`."""
+    shown = ["standard input" if s == "-" else s for s in sources]
+    name = ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
+    with tempfile.TemporaryDirectory(prefix="groupsigma-") as scratch:
+        paths = files.find(sources, Path(scratch), also=UNPACKED)
+        plain = reading.layout is None and any(getattr(columns, role) is not None for role in _TABLE)
+        folders = any(Path(source).is_dir() for source in sources)
+        log = None if plain else recognise(paths, reading.layout, folders)
+        if log is None:
+            return read_table(paths, name, scratch, columns, reading)
+        return read_rollouts(
+            log.layout, log.paths, name, reading,
+            reward=columns.reward, right_from=columns.right_from, notes=log.notes,
+        )  # fmt: skip

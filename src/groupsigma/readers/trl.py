@@ -1,0 +1,43 @@
+"""TRL's `log_completions=True`: completions/completions_{step}.parquet, one row an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from groupsigma.readers.layout import TEXT, Keys, Layout
+
+_OWN = ("step", "prompt", "completion", "advantage")
+
+
+def _recognise(path: Path, keys: Keys) -> bool:
+    return all(name in keys for name in _OWN)
+
+
+def _rewards(columns: Sequence[str]) -> list[str]:
+    """Reward functions have a column each, between completion and advantage; `log_extra` adds others after them."""
+    between = list(columns)[list(columns).index("completion") + 1 : list(columns).index("advantage")]
+    return [name for name in between if name not in _OWN]
+
+
+#: grpo_trainer.py `log`: no id of the group; rows of a prompt in a step are one, and each reward function's column
+#: is summed with equal weights, None and NaN left out, as the trainer does when `reward_weights` is not set.
+TRL = Layout(
+    name="trl",
+    writer="TRL log_completions",
+    form="parquet",
+    fields=dict.fromkeys(_OWN, TEXT),
+    recognise=_recognise,
+    rewards=_rewards,
+    prompt="CAST(prompt AS VARCHAR)",
+    text="CAST(completion AS VARCHAR)",
+    step="step",
+    between="of the batches between two logging steps TRL keeps the last alone (logging_steps = 1 keeps all)",
+    verify=(
+        """SELECT avg(CASE WHEN fits > 0.999 THEN 0.0 ELSE 1.0 END)
+           FROM (SELECT corr({reward}, advantage) AS fits FROM {log} GROUP BY step, prompt
+                 HAVING stddev_pop({reward}) > 1e-6 AND stddev_pop(advantage) > 1e-6)""",
+        "the logged advantages do not follow from these rewards in {share:.0%} of the groups: other reward weights? "
+        "--reward 'a + 0.5*b' says them",
+    ),
+)

@@ -1,0 +1,20 @@
+"""verifiers before v1: outputs/evals/{env}--{model}/{id}/results.jsonl, one line an answer."""
+
+from __future__ import annotations
+
+from groupsigma.readers.layout import TEXT, Layout
+
+#: legacy/utils/save_utils.py `state_to_output`. An answer that ended in an error has reward 0, which nobody gave.
+VERIFIERS = Layout(
+    name="verifiers",
+    writer="verifiers results.jsonl",
+    form="json",
+    fields=dict.fromkeys(("example_id", "reward", "error", "completion"), TEXT),
+    recognise=lambda path, keys: (
+        "example_id" in keys and "reward" in keys and ("is_completed" in keys or "completion" in keys)
+    ),
+    prompt="example_id",
+    text="completion",
+    split="'eval'",
+    dead="error IS NOT NULL",
+)
