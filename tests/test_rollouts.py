@@ -119,7 +119,7 @@ def test_two_layouts_in_one_folder_are_refused(tmp_path):
 def test_layouts_are_asked_for_by_name(tmp_path):
     folder = logs.verl(tmp_path / "run", answers())
     assert load(folder, reading=Reading(layout="verl")).intake.layout == "verl"
-    assert load(folder, reading=Reading(layout="table")).intake is None
+    assert load(folder, reading=Reading(layout="table")).intake.layout == "table"
     with pytest.raises(ArgumentError, match="--layout: needs one of trl"):
         load(folder, reading=Reading(layout="verlx"))
 
@@ -127,7 +127,7 @@ def test_layouts_are_asked_for_by_name(tmp_path):
 def test_named_columns_make_a_table_of_a_log(tmp_path):
     folder = logs.verl(tmp_path / "run", answers())
     groups = load(folder, Columns(prompt_id="input", reward="score"))
-    assert groups.intake is None and pairs(groups) == sorted(COUNTS)
+    assert groups.intake.layout == "table" and pairs(groups) == sorted(COUNTS)
 
 
 # Traps
@@ -374,3 +374,19 @@ def test_real_content_gives_the_same_forty_counts(data_dir):
         load(folder / "lm_eval")
     assert pairs(load(folder / "inspect" / "genuine_log_streaming.eval")) == [(1, 2), (2, 2)]
     assert load(folder / "inspect" / "genuine_popularity_gpt-4o-mini.eval").answers == 10
+
+
+def test_home_made_lines_can_be_skipped_too(tmp_path):
+    rows = [{"question": one.prompt, "grade": one.reward, "at": 3} for one in answers()]
+    path = logs.lines(tmp_path / "mine.jsonl", rows)
+    path.write_text(path.read_text() + '{"question": "half')
+    columns = Columns(prompt_id="question", reward="grade", step="at")
+    with pytest.raises(SourceError, match=r"one JSON object a line.* at line 17"):
+        load(path, columns)
+    groups = load(path, columns, Reading(skip_bad=True))
+    assert pairs(groups) == sorted(COUNTS) and groups.step.tolist() == [3] * 4
+    assert (groups.intake.rows, groups.intake.refused) == (17, 1)
+    rows[2]["grade"] = "good"
+    groups = load(logs.lines(path, rows), columns, Reading(skip_bad=True, no_text=True))
+    assert (groups.intake.rows, groups.intake.refused, groups.intake.scorable) == (16, 1, 15)
+    assert not any("What" in label for label in groups.prompt_ids)

@@ -191,6 +191,6 @@ def _broken_line(paths: Sequence[str]) -> SourceError | None:
                     good = False
                 if not good:
                     shown = repr(line[:40].decode(errors="replace").rstrip())
-                    hint = "an interrupted write? remove or complete this line"
+                    hint = "an interrupted write? --skip-bad leaves such lines out and counts them"
                     return SourceError(Path(name).name, "one JSON object a line", shown, f"line {number}", hint)
     return None

@@ -1,9 +1,10 @@
-"""Which layout a file is of, told by the keys of its first row; add yours to LAYOUTS."""
+"""Which layout a file is of, told by the names in its first rows; add yours to LAYOUTS."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,7 @@ LAYOUTS: Mapping[str, Layout] = {
 }
 #: Endings of files that are no tables.
 UNPACKED = (".eval", ".pt")
-#: Lines looked at for a first one that can be read.
+#: Lines looked at: one may be damaged.
 _TRIED = 5
 #: A larger .json document is not opened to see what it is.
 _DOCUMENT = 1 << 28
@@ -68,7 +69,8 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
         got = " and ".join(f"{name} ({_first(of, name)})" for name in found)
         raise SourceError(_shown(paths), "a log of one layout", got, hint="--layout NAME reads one of them")
     layout = LAYOUTS[found[0]]
-    fitting = [path for path in paths if of.get(path) is layout]
+    # A file that cannot be looked into is not left aside: what is wrong with it is said when it is read.
+    fitting = [path for path in paths if of.get(path) is layout or (not keys.get(path) and _of_form(layout, path))]
     strangers = [path for path in paths if path not in fitting]
     if strangers and not folders:
         raise SourceError(
@@ -78,7 +80,7 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
 
 
 def _adapted(layout: Layout, paths: list[str], keys: Mapping[str, Keys], others: int, how: str) -> Recognised:
-    first = paths[0]
+    first = next((path for path in paths if layout.recognise(Path(path), keys.get(path, {}))), paths[0])
     own = layout.adapt(Path(first), keys.get(first, {})) if layout.adapt else layout
     notes = [f"layout {layout.name}: {layout.writer}, {how}"]
     if others:
@@ -91,7 +93,11 @@ def _layout(path: str, keys: Keys) -> Layout | None:
 
 
 def _fits(layout: Layout, path: str, keys: Keys) -> bool:
-    return layout.form in (files.format_of(path) or "", "inspect", "torch") and layout.recognise(Path(path), keys)
+    return (_of_form(layout, path) or layout.unpack is not None) and layout.recognise(Path(path), keys)
+
+
+def _of_form(layout: Layout, path: str) -> bool:
+    return layout.form == files.format_of(path) and Path(path).stat().st_size > 0
 
 
 def _first(of: Mapping[str, Layout | None], name: str) -> str:
@@ -103,7 +109,7 @@ def _shown(paths: Sequence[str]) -> str:
 
 
 def first_keys(path: str) -> Keys:
-    """Names, and values where there are any, of a file's first row; {} where it has none that can be read."""
+    """Names in a file's first rows, with the values of the first that has them; {} where none can be read."""
     try:
         form = files.format_of(path)
         if form == "parquet":
@@ -124,12 +130,11 @@ def _first_line(path: str) -> Keys:
             lines = [str(row[0]).encode() for row in db.execute(f"SELECT json FROM {scan} LIMIT {_TRIED}").fetchall()]
     else:
         lines = [line for _, line in islice(each(path), _TRIED)]
+    found: dict[str, Any] = {}
     for line in lines:
-        try:
-            return parsed(line)
-        except ValueError:
-            continue
-    return {}
+        with suppress(ValueError):
+            found = {**parsed(line), **found}
+    return found
 
 
 def _document(path: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from groupsigma.readers.layout import Field, fitted
 
 #: A longer line is no answer, and would not fit beside others.
 LONGEST = 1 << 28
+#: What JSON takes for blank; other control characters are damage.
+BLANK = b" \t\r\n"
 _CHUNK = 1 << 20
 
 
@@ -35,7 +37,7 @@ def each(path: str) -> Iterator[tuple[int, bytes]]:
             if len(line) == LONGEST:
                 while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
                     pass
-            if line.strip():
+            if line.strip(BLANK):
                 yield number, line
 
 
@@ -67,8 +69,8 @@ def parsed(line: bytes) -> dict[str, Any]:
     return value
 
 
-def cleaned(paths: Sequence[str], fields: Mapping[str, Field], target: Path) -> list[Bad]:
-    """The fields of all good lines, with `filename` and `line`, written to target; the bad lines.
+def cleaned(paths: Sequence[str], fields: Mapping[str, Field] | None, target: Path) -> list[Bad]:
+    """The fields of all good lines, with `filename` and `line`, written to target; the bad lines. None: all fields.
 
     Read by DuckDB, what is written gives what the files would give without their bad lines.
     """
@@ -77,11 +79,11 @@ def cleaned(paths: Sequence[str], fields: Mapping[str, Field], target: Path) -> 
         for path in paths:
             for number, line in each(path):
                 try:
-                    row = fitted(parsed(line), fields)
+                    found = parsed(line)
+                    row = found if fields is None else {**fitted(found, fields), "filename": path, "line": number}
                 except (ValueError, TypeError, RecursionError) as error:
                     why = f"a field that is not {error}" if isinstance(error, TypeError) else str(error)
                     bad.append(Bad(Path(path).name, number, why, line[:40].decode(errors="replace").rstrip()))
                     continue
-                text = json.dumps({**row, "filename": path, "line": number}, ensure_ascii=False)
-                out.write(text.encode("utf-8", "replace") + b"\n")
+                out.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
     return bad

@@ -17,7 +17,7 @@ def _adapt(path: Path, keys: Keys) -> Layout:
     numbers = [name for name, value in keys.items() if name not in _NAMED and isinstance(value, int | float | list)]
     metrics = [name for name in (named if isinstance(named, list) else numbers) if isinstance(name, str)]
     metric = next((name for name in metrics if name in keys and name != "metrics"), "metric")
-    texts = keys["resps"][0] if isinstance(keys["resps"], list) and keys["resps"] else []
+    texts = keys["resps"][0] if isinstance(keys.get("resps"), list) and keys["resps"] else []
     if isinstance(texts, list) and len(texts) > 1 and not isinstance(keys.get(metric), list):
         raise SourceError(
             path.name,
@@ -30,7 +30,8 @@ def _adapt(path: Path, keys: Keys) -> Layout:
     return replace(
         LM_EVAL,
         fields={**LM_EVAL.fields, metric: TEXT},
-        rows=_ROWS.replace("{metric}", quoted(metric)).replace("{filter}", quoted(only, "'")),
+        rows=_ROWS.replace("{metric}", quoted(metric)),
+        split=f"CASE WHEN coalesce(filter, 'none') = {quoted(only, chr(39))} THEN 'eval' ELSE 'another filter' END",
         notes=(f"lm-eval: metric {metric!r} under the filter {only!r}{others}",),
     )
 
@@ -46,10 +47,9 @@ LM_EVAL = Layout(
     adapt=_adapt,
     prompt=r"regexp_extract(filename, 'samples_(.*)_\d{4}-', 1) || ' ' || doc_id",
     reward="score",
-    split="'eval'",
 )
 
 _ROWS = """(SELECT *, unnest(CASE WHEN {metric}[1] = '[' THEN TRY_CAST({metric} AS VARCHAR[])
                              WHEN len(TRY_CAST(resps->'$[0]' AS VARCHAR[])) > 1 THEN ['one score for several texts']
                              ELSE [{metric}] END) AS score
-            FROM {log} WHERE coalesce(filter, 'none') = {filter})"""
+            FROM {log})"""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -198,7 +199,7 @@ class Log:
 
     def again(self, found: Table, groups: NDArray[np.int64]) -> Table:
         """Every answer of some groups, in the order of the files."""
-        keys = {name: np.where(known(column), column, None)[groups] for name, column in found.items() if name in _KEYS}
+        keys = {name: _objects(found[name][groups]) for name in _KEYS}
         self.db.register("wanted", {"of": np.arange(len(groups)), **keys})
         sql = f"""
             SELECT wanted.of AS of, hash(text) AS text, live, r
@@ -229,3 +230,10 @@ def _last_part(select: str) -> str:
                any_value(split) AS split, arg_max_null(v, coalesce(part, 0)) AS v
         FROM (SELECT *, coalesce(answer, 'row ' || row_number() OVER ()) AS one FROM ({select}))
         GROUP BY step, split, grp, prompt, one"""
+
+
+def _objects(column: NDArray[Any]) -> NDArray[Any]:
+    """A result's column with None for what is missing."""
+    values = np.ma.getdata(column).astype(object)
+    values[~known(column)] = None
+    return values

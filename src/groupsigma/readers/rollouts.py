@@ -111,7 +111,7 @@ def _of_split(found: Table, asked: str | None) -> tuple[Table, int, list[str]]:
     counts = {name: int(rows[names == name].sum()) for name in np.unique(names).tolist()}
     if asked == "all" or (asked is None and len(counts) == 1):
         return found, 0, [] if asked == "all" or "eval" not in counts else ["answers of an evaluation"]
-    wanted = asked or "train"
+    wanted = asked or next((name for name in ("train", "eval") if name in counts), "train")
     if wanted not in counts:
         told = ", ".join(f"{name or 'unnamed'}: {count:,}" for name, count in counts.items())
         raise SourceError("--split", f"answers of {wanted}", told, hint="--split all takes what there is")

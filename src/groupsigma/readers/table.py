@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 
 from groupsigma.errors import SourceError
-from groupsigma.groups import Groups, RewardSummary
+from groupsigma.groups import Groups, Intake, RewardSummary
 from groupsigma.readers import files, grid
 from groupsigma.readers.columns import ROLES, Columns, Kind, candidates, listed
+from groupsigma.readers.lines import cleaned
 from groupsigma.readers.reading import Reading
 
 #: Texts that mark what could not be scored.
@@ -38,6 +40,8 @@ _NUMBERS = (
 _BAD = "no number in this row"
 #: Where the table goes in a query; no column can be called this.
 _HERE = "\0table\0"
+#: For lines of many megabytes.
+_LARGE = ", maximum_object_size = 1073741824"
 #: Up to this many files are each asked for their columns.
 _ASKED = 200
 
@@ -46,13 +50,20 @@ def read_table(paths: Sequence[str], name: str, scratch: str, columns: Columns, 
     """Groups from one or more tables of the same layout; see `load`. scratch: a folder that DuckDB may spill into."""
     form = files.common_format(paths)
     with files.connection(scratch) as db, files.explained(paths, form, name, scratch):
+
+        def read(found: Sequence[str], options: str = "", typed: bool = False, left_out: int = 0) -> Groups:
+            return _read(_Table(db, list(found), form, name, options, typed, reading, left_out), columns)
+
         try:
-            return _read(_Table(db, list(paths), form, name, typed=form == "json"), columns)
+            return read(paths, typed=form == "json")
         except duckdb.Error as error:
+            if reading.skip_bad and form == "json" and not files.is_document(paths):
+                whole = Path(scratch) / "clean.jsonl"
+                bad = cleaned(paths, None, whole)
+                return read([str(whole)], _LARGE, left_out=len(bad))
             # Lines of many megabytes need buffers that would slow every other file down. Anything
             # else may be a value of another kind further down: as text it is read, or named.
-            large = ", maximum_object_size = 1073741824" if "maximum_object_size" in str(error) else ""
-            return _read(_Table(db, list(paths), form, name, large), columns)
+            return read(paths, _LARGE if "maximum_object_size" in str(error) else "")
 
 
 class _Table:
@@ -64,10 +75,13 @@ class _Table:
         paths: list[str],
         form: str,
         name: str,
-        options: str = "",
-        typed: bool = False,
+        options: str,
+        typed: bool,
+        reading: Reading,
+        left_out: int,
     ) -> None:
         self.db, self.paths, self.form, self.name, self.options, self.typed = db, paths, form, name, options, typed
+        self.reading, self.left_out = reading, left_out
         self.types = self._describe(paths)
         if form == "json" and list(self.types) == ["json"]:
             got = "something else" if self._first_row(self._scan(paths)) else "an empty file"
@@ -168,7 +182,9 @@ class _Table:
             raise SourceError(self.name, f"a number in column {column!r}", repr(found[1])[:60], _row(found[0]), hint)
 
     def label(self, column: str) -> str:
-        """The expression for a label: text, or whole numbers as they are stored in Parquet."""
+        """The expression for a label: text, or whole numbers as they are stored in Parquet; or a hash of it."""
+        if self.reading.no_text:
+            return f"left(md5(CAST({_quote(column)} AS VARCHAR)), 16)"
         plain = self.form != "parquet" or self.types[column] in ("VARCHAR", "BIGINT", "INTEGER")
         return _quote(column) if plain else f"CAST({_quote(column)} AS VARCHAR)"
 
@@ -290,7 +306,7 @@ def _read_rewards(table: _Table, columns: Columns, notes: list[str], sure: bool 
                                 FROM (SELECT {id_} AS id, {step} AS step, {value} AS v FROM {_HERE})))))
         GROUP BY id, step ORDER BY step, id"""
     data = table.query(sql, [columns.reward], labels)
-    if np.sum(data["bad"]):
+    if np.sum(data["bad"]) and not table.reading.skip_bad:
         table.refuse_broken(columns.reward)
     n = np.asarray(data["n"], dtype=np.int64)
     full = n > 0
@@ -311,11 +327,23 @@ def _read_rewards(table: _Table, columns: Columns, notes: list[str], sure: bool 
         )
     if columns.step and len(np.unique(np.asarray(data["id"]).astype(str))) < len(n):
         notes.append(f"a prompt counts once for each {columns.step}")
+    total_rows, bad = int(np.sum(data["rows"])), int(np.sum(data["bad"]))
+    refused = bad + table.left_out
+    if refused:
+        notes.append(f"{_plural(refused, 'line')} could not be read and left out")
+    intake = Intake(
+        layout="table",
+        rows=total_rows + table.left_out,
+        scorable=int(n.sum()),
+        unscorable=total_rows - bad - int(n.sum()),
+        refused=refused,
+    )
     common: dict[str, Any] = dict(
         prompt_ids=table.labelled(data, "id", columns.prompt_id or columns.reward)[full],
         n_rollouts=n[full],
         step=np.asarray(data["step"])[full] if columns.step else None,
-        n_unscorable=int(np.sum(data["rows"]) - n.sum()),
+        n_unscorable=intake.unscorable,
+        intake=intake,
         n_empty=int((~full).sum()),
         source=table.name,
         notes=tuple(notes),

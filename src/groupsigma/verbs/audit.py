@@ -17,12 +17,17 @@ from groupsigma.verbs.options import (
     Count,
     DataId,
     DataSet,
+    Layout,
+    LogSplit,
+    NoText,
     PromptId,
     Rate,
     Reward,
     RightFrom,
+    SkipBad,
     Source,
     Step,
+    reading,
 )
 from groupsigma.verbs.told import fail_if, print_json
 from groupsigma.verbs.written import check_config, check_data, writing
@@ -53,6 +58,10 @@ def audit(
         float, typer.Option(metavar="F", help="Your checker refuses this share of right answers.")
     ] = 0.0,
     right_from: RightFrom = None,
+    layout: Layout = None,
+    split: LogSplit = None,
+    skip_bad: SkipBad = False,
+    no_text: NoText = False,
     config: Config = None,
     batch: Batch = 64,
     data: DataSet = None,
@@ -82,7 +91,7 @@ def audit(
     options: dict[str, Any] = dict(
         group_size=group_size, dial=rule, dial_name=dial, false_positive=false_positive, false_negative=false_negative
     )
-    groups = load(source, columns)
+    groups = load(source, columns, reading(layout, split, skip_bad, no_text))
     result = run(groups, **options)
     metrics = result.metrics()
     for name, _, _ in tests:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
+
+from groupsigma.readers.reading import Reading, Split
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Source = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE", help="bigmath, or CSV / JSONL / Parquet files, a folder, hf://…, s3://…, or -."),
+    typer.Argument(
+        metavar="SOURCE", help="bigmath, a trainer's log folder, CSV / JSONL / Parquet files, hf://…, s3://…, or -."
+    ),
 ]
 PromptId = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the prompt id.")]
 Reward = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the reward, one row a completion.")]
@@ -27,3 +31,17 @@ DataSet = Annotated[
     str | None, typer.Option("--data", metavar="FILE", help="The data set, a row a problem, if SOURCE is not.")
 ]
 DataId = Annotated[str | None, typer.Option(metavar="COLUMN", help="Its column of prompt ids.")]
+Layout = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Whose rollout log it is, or table; by default told by its fields.")
+]
+LogSplit = Annotated[
+    str | None,
+    typer.Option("--split", metavar="NAME", help="Of a log with both: train, eval or all.  [default: train]"),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out and count lines that cannot be read.")]
+NoText = Annotated[bool, typer.Option("--no-text", help="Keep prompts and answers out of every output.")]
+
+
+def reading(layout: str | None, split: str | None, skip_bad: bool, no_text: bool) -> Reading:
+    """How a log is to be read, from these options."""
+    return Reading(layout, cast(Split | None, split), skip_bad, no_text)

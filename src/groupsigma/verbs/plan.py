@@ -17,12 +17,17 @@ from groupsigma.verbs.options import (
     Count,
     DataId,
     DataSet,
+    Layout,
+    LogSplit,
+    NoText,
     PromptId,
     Rate,
     Reward,
     RightFrom,
+    SkipBad,
     Source,
     Step,
+    reading,
 )
 from groupsigma.verbs.told import print_json
 from groupsigma.verbs.written import check_config, check_data, writing
@@ -67,6 +72,10 @@ def plan(
     step: Step = None,
     count: Count = None,
     right_from: RightFrom = None,
+    layout: Layout = None,
+    split: LogSplit = None,
+    skip_bad: SkipBad = False,
+    no_text: NoText = False,
     config: Config = None,
     batch: Batch = 64,
     data: DataSet = None,
@@ -97,7 +106,7 @@ def plan(
     aim = Goal(goal, find_dial(dial), SATURATION if saturation is None else saturation)  # type: ignore[arg-type]
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
     found = run(
-        load(source, columns),
+        load(source, columns, reading(layout, split, skip_bad, no_text)),
         budget=money,
         goal=aim.name,
         dial=aim.dial,
