@@ -100,6 +100,16 @@ def _maxrss(statement: str) -> float:
     return int(out) * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
+def process(command: Sequence[str]) -> tuple[float, int]:
+    """Seconds and peak memory in bytes of a process of its own, its output thrown away; it must succeed."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)[:200]} failed")
+    return time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def others_cpu() -> float | None:
     """CPU seconds used so far by everything but this process and its finished children; None where not known."""
     try:

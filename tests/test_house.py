@@ -23,7 +23,7 @@ ORDER = (
     "readers.columns", "readers.reading", "readers.files", "readers.bigmath", "readers.grid",
     "readers.layout", "readers.lines", "readers.table", "readers.packed", "readers.rewards", "readers.repeats",
     "readers.trl", "readers.verl", "readers.prime_rl", "readers.verifiers", "readers.skyrl", "readers.lm_eval",
-    "readers.inspect_ai", "readers.slime", "readers.layouts", "readers.log", "readers.rollouts", "readers.sources",
+    "readers.inspect_ai", "readers.slime", "readers.layouts", "readers.scalars", "readers.log", "readers.rollouts", "readers.sources",
     "readers",
     "__init__", "figures",
     "checkers", "referee", "problems",
