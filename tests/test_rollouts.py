@@ -390,3 +390,15 @@ def test_home_made_lines_can_be_skipped_too(tmp_path):
     groups = load(logs.lines(path, rows), columns, Reading(skip_bad=True, no_text=True))
     assert (groups.intake.rows, groups.intake.refused, groups.intake.scorable) == (16, 1, 15)
     assert not any("What" in label for label in groups.prompt_ids)
+
+
+@pytest.mark.parametrize("place", ["run", "run/checkpoint-1"])
+def test_the_trainers_own_number_is_found_beside_its_log(tmp_path, place):
+    folder = logs.trl(tmp_path / "run", answers())
+    history = [{"step": 1, "reward": 0.4, "frac_reward_zero_std": 0.5}]
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+    for source in (folder, folder / "completions", folder / "completions" / "completions_00001.parquet"):
+        groups = load(source)
+        assert groups.intake.claimed == {1: 0.5}
+        assert any("frac_reward_zero_std in trainer_state.json, 1 steps" in note for note in groups.notes)

@@ -2,9 +2,9 @@
 
 import json
 
-import logs
 import pytest
 
+import logs
 from groupsigma.errors import SourceError
 from groupsigma.readers.scalars import read_scalars, trainers_own
 
@@ -51,7 +51,8 @@ def test_metrics_as_lines(tmp_path):
 def test_exports_of_wandb_and_tensorboard(tmp_path):
     wandb = tmp_path / "wandb.csv"
     wandb.write_text(
-        '"Step","run - train/frac_reward_zero_std","run - train/frac_reward_zero_std__MIN"\n"1","0.5","0.1"\n"2","",""\n'
+        '"Step","run - train/frac_reward_zero_std","run - train/frac_reward_zero_std__MIN"\n'
+        '"1","0.5","0.1"\n"2","",""\n'
     )
     assert read_scalars(str(wandb)).by_step("silent") == {1: 0.5}
     board = tmp_path / "run-a-tag-train_frac_reward_zero_std.csv"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ class Intake:
 
     layout: whose log it was read as. unscorable: answers without a reward, of the groups kept; refused: lines that
     could not be read; repeated: further rows of an answer counted once; aside: of the split not asked for.
-    filter: why such a log may lack its silent groups; "" where nothing is known to remove them.
+    filter: why such a log may lack its silent groups; "" where nothing is known to remove them. claimed: the silent
+    share by step as the trainer logged it, where that was found.
     """
 
     layout: str
@@ -46,6 +48,7 @@ class Intake:
     repeated: int = 0
     aside: int = 0
     filter: str = ""
+    claimed: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = self.scorable + self.unscorable + self.refused + self.repeated + self.aside

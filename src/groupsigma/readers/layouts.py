@@ -39,10 +39,11 @@ _DOCUMENT = 1 << 28
 
 @dataclass(frozen=True)
 class Recognised:
-    """Files of one layout, and what was found beside them."""
+    """Files of one layout, others found beside them, and what to say."""
 
     layout: Layout
     paths: list[str]
+    others: list[str]
     notes: list[str]
 
 
@@ -61,7 +62,7 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
     if asked is not None:
         layout = LAYOUTS[asked]
         fitting = [path for path in paths if of.get(path) is layout] or list(paths)
-        return _adapted(layout, fitting, keys, len(paths) - len(fitting), "as asked")
+        return _adapted(layout, fitting, keys, [path for path in paths if path not in fitting], "as asked")
     found = list(dict.fromkeys(layout.name for layout in of.values() if layout is not None))
     if not found:
         return None
@@ -76,16 +77,16 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
         raise SourceError(
             strangers[0], f"a {layout.writer} log like the others", "another layout", hint="read it alone"
         )
-    return _adapted(layout, fitting, keys, len(strangers), "told by its fields, --layout overrides")
+    return _adapted(layout, fitting, keys, strangers, "told by its fields, --layout overrides")
 
 
-def _adapted(layout: Layout, paths: list[str], keys: Mapping[str, Keys], others: int, how: str) -> Recognised:
+def _adapted(layout: Layout, paths: list[str], keys: Mapping[str, Keys], others: list[str], how: str) -> Recognised:
     first = next((path for path in paths if layout.recognise(Path(path), keys.get(path, {}))), paths[0])
     own = layout.adapt(Path(first), keys.get(first, {})) if layout.adapt else layout
     notes = [f"layout {layout.name}: {layout.writer}, {how}"]
     if others:
-        notes.append(f"{others:,} other {'file' if others == 1 else 'files'} beside them not read")
-    return Recognised(own, paths, notes)
+        notes.append(f"{len(others):,} other {'file' if len(others) == 1 else 'files'} beside them not read")
+    return Recognised(own, paths, others, notes)
 
 
 def _layout(path: str, keys: Keys) -> Layout | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from groupsigma.groups import Groups
@@ -12,6 +13,7 @@ from groupsigma.readers.columns import Columns
 from groupsigma.readers.layouts import UNPACKED, recognise
 from groupsigma.readers.reading import Reading
 from groupsigma.readers.rollouts import read_rollouts
+from groupsigma.readers.scalars import trainers_own
 from groupsigma.readers.table import read_table
 
 #: Columns that only a table has: whoever names one has no log.
@@ -29,7 +31,23 @@ def read_sources(sources: Sequence[str], columns: Columns, reading: Reading) -> 
         log = None if plain else recognise(paths, reading.layout, folders)
         if log is None:
             return read_table(paths, name, scratch, columns, reading)
-        return read_rollouts(
+        groups = read_rollouts(
             log.layout, log.paths, name, reading,
             reward=columns.reward, right_from=columns.right_from, notes=log.notes,
         )  # fmt: skip
+        return _with_claim(groups, [*log.others, *_above(log.paths)])
+
+
+def _above(paths: Sequence[str]) -> list[str]:
+    """Trainer states where TRL keeps them when the log is in a folder of the run's."""
+    run = Path(paths[0]).parent.parent
+    return [str(path) for path in (*run.glob("trainer_state.json"), *run.glob("checkpoint-*/trainer_state.json"))]
+
+
+def _with_claim(groups: Groups, beside: Sequence[str]) -> Groups:
+    """With the trainer's own silent share by step, where a log of scalars beside the answers has it."""
+    own = trainers_own(list(dict.fromkeys(beside)))
+    if own is None or groups.intake is None or not (claimed := own.by_step("silent")):
+        return groups
+    note = f"the trainer's own silent share: {own.names['silent']} in {own.source}, {len(claimed):,} steps"
+    return replace(groups, intake=replace(groups.intake, claimed=claimed), notes=(*groups.notes, note))
