@@ -20,6 +20,7 @@ ORDER = (
     "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
     "value", "odds", "belief", "baseline", "allocate", "plan", "stopping", "implied",
     "splits", "audit", "findings", "simulate", "metrics", "tracker", "stream",
+    "removed", "foretold", "course", "course_findings",
     "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
     "__init__", "figures",
     "checkers", "referee", "problems",
