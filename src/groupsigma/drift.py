@@ -26,8 +26,10 @@ from groupsigma.mixture import mixture, probability, solve_rate_grid
 
 #: Coarser than the mixture's grid: beliefs are kept for every prompt.
 _POINTS = 201
-#: (spread, shift) of a step in log-odds, tried side by side.
+#: (spread, shift) of a step in log-odds, held side by side.
 MOVES = ((0.0, 0.0), *((spread, shift) for spread in (0.1, 0.2, 0.4, 0.8) for shift in (-0.03, 0.0, 0.03)))
+#: Rounds of EM that a visit pays for.
+_ROUNDS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +149,7 @@ class Walks:
         self.visits = np.zeros(prompts, dtype=np.int64)
         #: Share of the prompts at each pace, as shown so far; evenly spread before any came again.
         self.paces = np.full(len(pairs), 1 / len(pairs))
+        self._due = 0
 
     def meet(self, rows: Ints, curve: Floats) -> None:
         """New prompts are as the population's curve [J] says, at whatever pace."""
@@ -169,11 +172,17 @@ class Walks:
         self.belief[rows] = belief / came[..., None]
         self.score[rows[again]] += np.log(came[again])
         self.visits[rows] += 1
-        if again.any():
-            shown = self._pace(np.flatnonzero(self.visits > 1))
-            # One prompt's worth of not knowing keeps every pace possible.
-            self.paces = (1 / len(self.steps) + shown.sum(0)) / (1 + len(shown))
+        self._learn(int(again.sum()))
         return Visit(before, self.now(rows), pace, np.log((pace * came).sum(1)))
+
+    def _learn(self, visits: int) -> None:
+        """Paces by maximum likelihood: rounds of EM over all that came again, ten for each visit of theirs."""
+        shown = np.flatnonzero(self.visits > 1)
+        self._due += _ROUNDS * visits
+        while len(shown) and self._due >= len(shown):
+            self._due -= len(shown)
+            # One prompt's worth of not knowing keeps every pace possible.
+            self.paces = (1 / len(self.steps) + self._pace(shown).sum(0)) / (1 + len(shown))
 
     def _pace(self, rows: Ints) -> Floats:
         """P(pace) of each prompt, by its own visits and by what is common, [rows, moves]."""

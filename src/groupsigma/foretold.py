@@ -33,7 +33,7 @@ class Foretold:
         all_right, all_wrong, out_of_reach: predicted chances, float64 [rows].
         met: [rows] whether the prompt had come at an earlier step.
         gradient, gradient_predicted: gain by band of INTERIOR, realised and expected, float64 [rows, bands].
-        p, after: the grid [J], and what is believed of each row's prompt once all is seen, float64 [rows, J], for the rows asked for.
+        p, after: the grid [J]; what is believed of the prompts of the rows asked for once all is seen, [rows, J].
         note: what was done more cheaply, "" for nothing.
     """
 
@@ -70,10 +70,11 @@ def foretold(groups: Groups, dial: Dial, ahead: Ints) -> Foretold:
     met = step > first[codes]
     again = np.zeros(len(ids), dtype=bool)
     again[codes[met]] = True
+    own = met
     means = next((m for m in _MEANS if again.sum() <= m[0]), None)
     note = "" if means is _MEANS[0] else _cheaper(int(again.sum()), means)
     if means is None:
-        again[:], met, means = False, np.zeros_like(met), (0, MOVES[:1], 101)
+        again[:], own, means = False, np.zeros_like(met), (0, MOVES[:1], 101)
     _, moves, points = means
     walks, row = Walks(int(again.sum()), moves, points), np.cumsum(again) - 1
     laws, rows = _Laws(walks.p, dial), len(k)
@@ -84,7 +85,7 @@ def foretold(groups: Groups, dial: Dial, ahead: Ints) -> Foretold:
     edges = np.flatnonzero(np.r_[True, np.diff(step[order]) > 0, True])
     for low, high in zip(edges, edges[1:], strict=False):
         here = order[low:high]
-        new, walking = here[~met[here]], again[codes[here]]
+        new, walking = here[~own[here]], again[codes[here]]
         if curve is not None and len(new):
             laws.foresee(new, np.broadcast_to(curve, (len(new), points)), n, out, expected)
         if len(new):
@@ -99,7 +100,7 @@ def foretold(groups: Groups, dial: Dial, ahead: Ints) -> Foretold:
             distinct, which = np.unique(row[codes[mine]], return_inverse=True)
             right, size = (np.bincount(which, x[mine], len(distinct)).astype(np.int64) for x in (k, n))
             seen = walks.visit(distinct, right, size)
-            known = met[mine]
+            known = own[mine]
             laws.foresee(mine[known], seen.before[which[known]], n, out, expected)
             mass[mine] = laws.spread(k[mine], n[mine], seen.after[which])
         if not walking.all():
@@ -155,5 +156,7 @@ class _Laws:
 
 def _cheaper(prompts: int, means: tuple[object, object, object] | None) -> str:
     if means is None:
-        return f"{prompts:,} prompts come again, too many to keep a belief of each: all predictions are the population's"
+        return (
+            f"{prompts:,} prompts come again, too many to keep a belief of each: all predictions are the population's"
+        )
     return f"{prompts:,} prompts come again: beliefs are kept with one step for all, not a pace for each"
