@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groupsigma import arrays, checks
-from groupsigma.bands import INTERIOR
-from groupsigma.checks import Floats, Ints
+from groupsigma.checks import Ints
 from groupsigma.claimed import Claimed, claimed_silence
 from groupsigma.dial import GRPO, Dial, expect_dial
 from groupsigma.drift import visits
@@ -21,7 +20,7 @@ from groupsigma.groups import Groups
 from groupsigma.law import silent_rate
 from groupsigma.presets import name_of
 from groupsigma.removed import Removed, silent_removed
-from groupsigma.sigma import sigma
+from groupsigma.windows import Window, seen_of, split_steps, window_of
 
 #: Bumped when a key of `Course.to_dict()` is renamed or changes its meaning.
 SCHEMA = "groupsigma.course/1"
@@ -30,45 +29,6 @@ SCHEMA = "groupsigma.course/1"
 ENOUGH = 512
 #: Visits in a row that must be all right before a prompt counts as learnt.
 LEARNT = 3
-
-
-@dataclass(frozen=True)
-class Window:
-    """Some steps of a run.
-
-    Attributes:
-        first, last: its steps; groups, answers: in it.
-        mean_reward: mean over groups, the solve rate where rewards are right or wrong.
-        all_right, all_wrong, equal_partial: shares of its groups, as they came; silent: their sum.
-        sigma: mean population σ of its groups.
-        met: share of its groups whose prompt had come at an earlier step.
-        foretold: how many of its groups could be foretold; 0 leaves what follows None.
-        came: silent share of those; silent_predicted, all_right_predicted, all_wrong_predicted: what was said of them.
-        noise: standard deviation of came − silent_predicted if the predictions hold.
-        out_of_reach: share of these whose prompt was believed silent ≥ 95 % of the time even at G = 64.
-        gradient, gradient_predicted: their share of the update by band of difficulty, realised and foretold.
-    """
-
-    first: int
-    last: int
-    groups: int
-    answers: int
-    mean_reward: float
-    all_right: float
-    all_wrong: float
-    equal_partial: float
-    silent: float
-    sigma: float
-    met: float
-    foretold: int
-    came: float | None
-    silent_predicted: float | None
-    all_right_predicted: float | None
-    all_wrong_predicted: float | None
-    noise: float | None
-    out_of_reach: float | None
-    gradient: Mapping[str, float] | None
-    gradient_predicted: Mapping[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -95,8 +55,8 @@ class Course:
     Attributes:
         steps: distinct steps; prompts: distinct prompts; group_size: (least, mean, most).
         whole: the run as one window. windows: in order.
-        half_silent_step: first of the steps that hold the first 512 groups in a row (a sixteenth of all, if more) of which
-            half are silent; None where there are none.
+        half_silent_step: first step such that the next 512 groups (or a sixteenth of all, if more) are at least
+            half silent; None where there is none.
         spent: answers in silent groups; spent_share: of all; cost: of them, cost_all: of all, at the price given.
         ahead: None for graded rewards. claimed: the trainer's own numbers against ours; removed: whether
             silent groups were left out of the log.
@@ -176,18 +136,15 @@ def course(
     """
     step = _checked(groups)
     expect_dial("course", dial)
-    at = _windows(step, windows, window)
+    at = split_steps(step, windows, window)
     price = None if cost_per_1k is None else float(checks.floats("course", "cost_per_1k", cost_per_1k))
     if price is not None and not 0 <= price < np.inf:
         raise ArgumentError("course", "a price of at least 0", repr(cost_per_1k))
-    seen = _seen(groups)
+    seen = seen_of(groups)
     last = np.flatnonzero(at == at.max())
     told = None if groups.graded else foretold(groups, dial, last)
     n = groups.n_rollouts
     spent, answers = int(n[seen.silent].sum()), int(n.sum())
-    notes = [*groups.notes]
-    if told is not None and told.note:
-        notes.append(told.note)
     return Course(
         source=groups.source,
         dial=dial_name or name_of(dial),
@@ -195,8 +152,8 @@ def course(
         prompts=len(arrays.factorize(groups.prompt_ids)[1]),
         group_size=(int(n.min()), float(n.mean()), int(n.max())),
         graded=groups.graded,
-        whole=_window(np.arange(len(step)), step, n, seen, told),
-        windows=tuple(_window(np.flatnonzero(at == w), step, n, seen, told) for w in range(int(at.max()) + 1)),
+        whole=window_of(np.arange(len(step)), step, n, seen, told),
+        windows=tuple(window_of(np.flatnonzero(at == w), step, n, seen, told) for w in range(int(at.max()) + 1)),
         half_silent_step=half_silent_step(step, seen.silent, max(ENOUGH, len(step) // 16)),
         spent=spent,
         spent_share=spent / answers,
@@ -205,7 +162,7 @@ def course(
         ahead=None if told is None else _ahead(groups, told, last),
         claimed=None if claimed is None else claimed_silence(step, seen.silent, claimed),
         removed=silent_removed(groups),
-        notes=tuple(notes),
+        notes=(told.note,) if told is not None and told.note else (),
     )
 
 
@@ -223,80 +180,6 @@ def half_silent_step(step: Ints, silent: NDArray[np.bool_], enough: int = ENOUGH
     share = (still[end[whole]] - still[whole]) / (groups[end[whole]] - groups[whole])
     found = whole[share >= 0.5]
     return int(steps[found[0]]) if len(found) else None
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Each group as it came."""
-
-    right: NDArray[np.bool_]
-    wrong: NDArray[np.bool_]
-    silent: NDArray[np.bool_]
-    sigma: Floats
-    reward: Floats
-    met: NDArray[np.bool_]
-
-
-def _seen(groups: Groups) -> _Seen:
-    met = _met(groups)
-    if groups.rewards is not None:
-        r = groups.rewards
-        return _Seen(r.silent & (r.high == 1), r.silent & (r.high == 0), r.silent, r.std, r.mean, met)
-    k, n = groups.n_correct, groups.n_rollouts
-    assert k is not None
-    right = k == n
-    return _Seen(right, k == 0, right | (k == 0), sigma(k, n), k / n, met)
-
-
-def _met(groups: Groups) -> NDArray[np.bool_]:
-    assert groups.step is not None
-    codes, ids = arrays.factorize(groups.prompt_ids)
-    first = np.full(len(ids), np.iinfo(np.int64).max)
-    np.minimum.at(first, codes, groups.step)
-    return np.asarray(groups.step > first[codes])
-
-
-def _window(rows: Ints, step: Ints, n: Ints, seen: _Seen, told: Foretold | None) -> Window:
-    right, wrong, silent = (float(x[rows].mean()) for x in (seen.right, seen.wrong, seen.silent))
-    said: dict[str, Any] = dict.fromkeys((
-        "came", "silent_predicted", "all_right_predicted", "all_wrong_predicted", "noise", "out_of_reach",
-        "gradient", "gradient_predicted",
-    ))  # fmt: skip
-    known = rows[:0] if told is None else rows[np.isfinite(told.all_right[rows])]
-    if told is not None:
-        said["gradient"] = _shares(told.gradient[known if len(known) else rows])
-    if told is not None and len(known):
-        chance = np.clip(told.silent[known], 0.0, 1.0)
-        said |= {
-            "came": float(seen.silent[known].mean()),
-            "silent_predicted": float(chance.mean()),
-            "all_right_predicted": float(told.all_right[known].mean()),
-            "all_wrong_predicted": float(told.all_wrong[known].mean()),
-            "noise": float(np.sqrt((chance * (1 - chance)).sum())) / len(known),
-            "out_of_reach": float(told.out_of_reach[known].mean()),
-            "gradient_predicted": _shares(told.gradient_predicted[known]),
-        }
-    return Window(
-        first=int(step[rows].min()),
-        last=int(step[rows].max()),
-        groups=len(rows),
-        answers=int(n[rows].sum()),
-        mean_reward=float(seen.reward[rows].mean()),
-        all_right=right,
-        all_wrong=wrong,
-        equal_partial=float((seen.silent & ~seen.right & ~seen.wrong)[rows].mean()),
-        silent=silent,
-        sigma=float(seen.sigma[rows].mean()),
-        met=float(seen.met[rows].mean()),
-        foretold=len(known),
-        **said,
-    )
-
-
-def _shares(mass: Floats) -> dict[str, float] | None:
-    whole = np.nansum(mass, 0)
-    total = float(whole.sum())
-    return dict(zip(INTERIOR, (whole / total).tolist(), strict=True)) if total > 0 else None
 
 
 def _ahead(groups: Groups, told: Foretold, last: Ints) -> Ahead:
@@ -319,18 +202,6 @@ def _ahead(groups: Groups, told: Foretold, last: Ints) -> Ahead:
         learnt=len(np.unique(codes[last][~rest])),
         silent_without=float(without.mean()) if len(without) else None,
     )
-
-
-def _windows(step: Ints, windows: int, window: int | None) -> Ints:
-    """Which window each row is in, 0 to the last, none empty."""
-    if window is not None:
-        width = int(checks.whole("course", "window", window, 1))
-        at = (step - step.min()) // width
-    else:
-        steps, which = np.unique(step, return_inverse=True)
-        many = min(int(checks.whole("course", "windows", windows, 1)), len(steps))
-        at = which * many // len(steps)
-    return np.unique(at, return_inverse=True)[1].astype(np.int64)
 
 
 def _checked(groups: Groups) -> Ints:

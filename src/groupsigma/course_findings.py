@@ -124,8 +124,8 @@ def _claimed(course: Course) -> Finding:
         return Finding(
             title,
             evidence,
-            "its test is std = 0, and the float std of equal rewards is not exactly 0 (groups that are all 1.2 read 0 in "
-            "TRL's frac_reward_zero_std): decide silence by max − min of the rewards",
+            "its test is std = 0, and the float std of equal rewards is not exactly 0 (TRL's frac_reward_zero_std "
+            "reads 0 on groups that are all 1.2): decide silence by max − min of the rewards",
         )
     return Finding(
         title, evidence, "believe the rewards; if they are of another step or process, gather all processes' rows"

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from groupsigma.bands import INTERIOR
-from groupsigma.course import Course, Window
+from groupsigma.course import Course
 from groupsigma.findings import Finding
 from groupsigma.presets import spoken
 from groupsigma.screen import many, table_of
+from groupsigma.windows import Window
 
 _HOW = (
     "foretold: p^G + (1−p)^G at the difficulty believed before each group came, from its prompt's earlier groups; for "
@@ -41,7 +42,8 @@ def course_screen(course: Course, findings: Sequence[Finding]) -> list[Renderabl
 def _head(course: Course) -> str:
     least, mean, most = course.group_size
     size = f"G = {most}" if least == most else f"G = {mean:.4g} ({least} to {most})"
-    text = f"{many(course.steps, 'step')}, {many(course.whole.groups, 'group')} of {many(course.prompts, 'prompt')}, {size}"
+    groups = f"{many(course.whole.groups, 'group')} of {many(course.prompts, 'prompt')}"
+    text = f"{many(course.steps, 'step')}, {groups}, {size}"
     spent = f"; {course.spent:,} answers ({course.spent_share:.1%}) in silent groups"
     if course.cost is not None:
         spent += f", {course.cost:,.2f} of {course.cost_all:,.2f}"

@@ -1,8 +1,9 @@
-"""What could be said of each group of a run before it came: from its prompt's earlier groups, else from the run so far."""
+"""What could be said of each group of a run before it came: from its prompt's earlier groups, or the run so far."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from groupsigma.dial import Dial
 from groupsigma.drift import MOVES, Walks
 from groupsigma.groups import Groups
 from groupsigma.law import expected_gain, silent_rate
-from groupsigma.mixture import mixture, probability, solve_rate_grid
+from groupsigma.mixture import mixture, probability
 from groupsigma.sigma import gain
 
 #: Groups whose counts say how the population is, for prompts not met before.
@@ -83,7 +84,7 @@ def foretold(groups: Groups, dial: Dial, ahead: Ints) -> Foretold:
     curve = None
     order = np.argsort(step, kind="stable")
     edges = np.flatnonzero(np.r_[True, np.diff(step[order]) > 0, True])
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         here = order[low:high]
         new, walking = here[~own[here]], again[codes[here]]
         if curve is not None and len(new):

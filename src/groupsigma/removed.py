@@ -72,7 +72,7 @@ def silent_removed(groups: Groups) -> Removed | None:
     tables = []
     for n in np.unique(groups.n_rollouts[groups.n_rollouts > 1]).tolist():
         here = groups.n_rollouts == n
-        table = np.bincount(groups.n_correct[here], groups.count[here], n + 1)
+        table = np.bincount(groups.n_correct[here], groups.count[here], n + 1).astype(np.float64)
         if table[1:n].sum() >= _LEAST:
             tables.append(table)
     if not tables:
@@ -108,9 +108,11 @@ def _odds(table: Floats, error: float | None) -> float:
     if n == 2:  # p(1−p) ≤ ¼, with nothing to estimate.
         return 1.0
     part = None if error is None else checks.fraction("silent_removed", "error", error / 5)
-    few, many = (lambda h: _limit(h, part, upper=False)), (lambda h: _limit(h, part, upper=True))
-    ends = sum(few(a) ** 2 / many(b) for a, b in ((table[1], table[2]), (table[-2], table[-3])) if many(b) > 0)
-    return float((n - 1) / (2 * n) * ends / many(table[1:-1].sum()))
+    ends = 0.0
+    for one, two in ((table[1], table[2]), (table[-2], table[-3])):
+        if (most := _limit(two, part, upper=True)) > 0:
+            ends += _limit(one, part, upper=False) ** 2 / most
+    return (n - 1) / (2 * n) * ends / _limit(table[1:-1].sum(), part, upper=True)
 
 
 def _limit(count: float, error: float | None, *, upper: bool) -> float:

@@ -71,7 +71,7 @@ def audit(
         float | None, typer.Option("--cost-per-1k-rollouts", metavar="X", min=0.0, help="Price of 1,000 answers.")
     ] = None,
 ) -> None:
-    """Where a set of problems teaches at a group size, and where it cannot. A log with steps also as a run over time."""
+    """Where a set of problems teaches at a group size, and where it cannot; a log with steps also over time."""
     from groupsigma.audit import audit as run
     from groupsigma.course_findings import course_findings
     from groupsigma.findings import findings
