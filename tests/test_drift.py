@@ -25,9 +25,23 @@ def test_visits_are_counted_by_step():
     assert visits(groups).tolist() == [2, 0, 0, 1]
 
 
-def test_steady_rates_ask_for_no_steps_and_moving_ones_for_large_ones():
-    still, moving = forecast(history()), forecast(history(drift=0.8))
-    assert still.spread[-1] <= 0.1 and moving.spread[-1] >= 0.4
+def test_steady_rates_ask_for_small_steps_and_moving_ones_for_large_ones():
+    """From .35, the mean of the moves on offer."""
+    still, moving = (forecast(history(drift=d)).spread[-300:].mean() for d in (0.0, 0.8))
+    assert still < 0.28 and moving > 0.5
+
+
+def test_prompts_of_one_run_walk_at_paces_of_their_own():
+    """Half of the prompts stand still, half jump: after 20 visits most of them are told apart."""
+    rng = np.random.default_rng(3)
+    logit, jumps = rng.normal(0, 1.5, 300), np.arange(300) % 2
+    rows = []
+    for _ in range(20):
+        rows.append(rng.binomial(16, 1 / (1 + np.exp(-logit))))
+        logit = logit + jumps * 0.8 * rng.normal(size=300)
+    told = forecast(Groups(np.tile(np.arange(300), 20), np.concatenate(rows), np.full(6000, 16)))
+    last = told.spread[-300:]
+    assert last[jumps == 1].mean() > 2 * last[jumps == 0].mean()
 
 
 def test_a_filter_that_stands_still_is_the_mixtures_posterior():

@@ -1,10 +1,11 @@
 """A run in which solve rates move: what could be said of each group before it came.
 
 Every prompt carries a belief over the grid of p. Between two visits the belief takes a step
-of a random walk in log-odds, with a spread (how far prompts wander) and a shift (how far all
-of them move); at a visit it is multiplied by the likelihood of k of n. This is the exact Bayes
-filter, not a discounted count. Spread and shift are chosen by how well they predicted the
-visits so far, so nothing is tuned on what is predicted.
+of a random walk in log-odds, with a spread (how far the prompt wanders) and a shift (where
+it drifts); at a visit it is multiplied by the likelihood of k of n. This is the exact Bayes
+filter, not a discounted count. Prompts differ in pace: several steps are held side by side for
+each, weighed by how well they foretold its own visits, from what the run's prompts have shown
+so far; nothing is tuned on what is predicted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from groupsigma import arrays, checks
 from groupsigma.checks import Floats, Ints
@@ -24,8 +26,10 @@ from groupsigma.mixture import mixture, probability, solve_rate_grid
 
 #: Coarser than the mixture's grid: beliefs are kept for every prompt.
 _POINTS = 201
-#: (spread, shift) of a step in log-odds, tried side by side.
+#: (spread, shift) of a step in log-odds, held side by side.
 MOVES = ((0.0, 0.0), *((spread, shift) for spread in (0.1, 0.2, 0.4, 0.8) for shift in (-0.03, 0.0, 0.03)))
+#: Rounds of EM that a visit pays for.
+_ROUNDS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,7 @@ class Forecast:
 
     Attributes:
         silent, gain, solve_rate: predicted P(silent), E[gain] and E[p], float64 [rows].
-        spread, shift: the step in force at that row, in log-odds a visit.
+        spread, shift: the mean step believed of that prompt then, in log-odds a visit.
         log_likelihood: of the row's k given what came before, float64 [rows].
     """
 
@@ -71,7 +75,7 @@ def forecast(groups: Groups, dial: Dial = GRPO, *, moves: Sequence[tuple[float, 
     Args:
         groups: counts, several visits a prompt; ordered by step, else as given.
         dial: for the predicted E[gain].
-        moves: (spread ≥ 0, shift) of a step in log-odds a visit; the best so far is in force.
+        moves: (spread ≥ 0, shift) of a step in log-odds a visit, held side by side for each prompt.
             A spread of 0 stands still, whatever its shift.
 
     Raises: ArgumentError for rates, graded rewards, prompts seen only once, or no moves.
@@ -89,36 +93,102 @@ def forecast(groups: Groups, dial: Dial = GRPO, *, moves: Sequence[tuple[float, 
     pairs = checks.finite("forecast", "moves", list(moves))
     if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs[:, 0] < 0).any():
         raise ArgumentError("forecast", "moves as (spread >= 0, shift) pairs", repr(list(moves))[:60])
-    p = solve_rate_grid(_POINTS)
-    steps = [_walk(p, spread, shift) for spread, shift in pairs]
     start = visit == 0
-    fitted = mixture(Groups(codes[start], k[start], n[start]), points=_POINTS).weight
-    beliefs = np.tile(np.maximum(fitted, 1e-12), (len(steps), len(ids), 1))
-    score = np.zeros(len(steps))
+    curve = np.maximum(mixture(Groups(codes[start], k[start], n[start]), points=_POINTS).weight, 1e-12)
+    walks = Walks(len(ids), pairs, _POINTS)
+    walks.meet(np.arange(len(ids)), curve)
+    p = walks.p
     fields = ("silent", "gain", "solve_rate", "spread", "shift", "log_likelihood")
     out = {name: np.full(len(k), np.nan) for name in fields}
     for now in range(int(visit.max()) + 1):
         here = np.flatnonzero(visit == now)
-        chance = _chance(k[here], n[here], p)
-        best = int(np.argmax(score))
-        for i, step in enumerate(steps):
-            belief = beliefs[i, codes[here]]
-            if now:
-                belief = belief @ step
-            joint = belief * chance
-            seen = joint.sum(1)
-            if now:
-                score[i] += np.log(seen).sum()
-            if now and i == best:
-                out["log_likelihood"][here] = np.log(seen)
-                out["spread"][here], out["shift"][here] = pairs[i]
-                out["solve_rate"][here] = belief @ p
-                for size in np.unique(n[here]):
-                    rows = n[here] == size
-                    out["silent"][here[rows]] = belief[rows] @ silent_rate(p, int(size))
-                    out["gain"][here[rows]] = belief[rows] @ expected_gain(p, int(size), dial)
-            beliefs[i, codes[here]] = joint / seen[:, None]
+        seen = walks.visit(codes[here], k[here], n[here])
+        if not now:
+            continue
+        out["log_likelihood"][here] = seen.log_likelihood
+        out["spread"][here], out["shift"][here] = (seen.pace @ pairs).T
+        out["solve_rate"][here] = seen.before @ p
+        for size in np.unique(n[here]):
+            rows = n[here] == size
+            out["silent"][here[rows]] = seen.before[rows] @ silent_rate(p, int(size))
+            out["gain"][here[rows]] = seen.before[rows] @ expected_gain(p, int(size), dial)
     return Forecast(**out)
+
+
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """One visit of some prompts: their beliefs over the grid before it and after, float64 [rows, J].
+
+    pace: [rows, moves] what was believed of each prompt's steps before; log_likelihood: of k, given what came before.
+    """
+
+    before: Floats
+    after: Floats
+    pace: Floats
+    log_likelihood: Floats
+
+
+class Walks:
+    """Beliefs about prompts whose solve rates walk, each at a pace of its own.
+
+    Args: prompts: how many; moves: (spread, shift) pairs of a step in log-odds a visit; points: of the grid of p.
+
+    >>> walks = Walks(1)
+    >>> walks.meet(np.array([0]), np.full(len(walks.p), 1 / len(walks.p)))
+    >>> first, second = (walks.visit(np.array([0]), np.array([8]), np.array([8])) for _ in range(2))
+    >>> bool(first.before @ walks.p < second.before @ walks.p)
+    True
+    """
+
+    def __init__(self, prompts: int, moves: ArrayLike = MOVES, points: int = _POINTS) -> None:
+        pairs = np.asarray(moves, dtype=np.float64)
+        self.p = solve_rate_grid(points)
+        self.steps = np.stack([_walk(self.p, spread, shift) for spread, shift in pairs])
+        self.belief = np.zeros((prompts, len(pairs), points))
+        self.score = np.zeros((prompts, len(pairs)))
+        self.visits = np.zeros(prompts, dtype=np.int64)
+        #: Share of the prompts at each pace, as shown so far; evenly spread before any came again.
+        self.paces = np.full(len(pairs), 1 / len(pairs))
+        self._due = 0
+
+    def meet(self, rows: Ints, curve: Floats) -> None:
+        """New prompts are as the population's curve [J] says, at whatever pace."""
+        self.belief[rows] = curve
+
+    def now(self, rows: Ints) -> Floats:
+        """What is believed after the visits so far, float64 [rows, J]."""
+        return np.asarray(np.einsum("rm,rmj->rj", self._pace(rows), self.belief[rows]))
+
+    def visit(self, rows: Ints, k: Ints, n: Ints) -> Visit:
+        """Foresee a visit to prompts, all different and met, then count k of n; a first visit takes no step."""
+        pace = self._pace(rows)
+        belief = self.belief[rows]
+        again = self.visits[rows] > 0
+        for at, step in enumerate(self.steps):
+            belief[again, at] = belief[again, at] @ step
+        before = np.einsum("rm,rmj->rj", pace, belief)
+        belief *= _chance(k, n, self.p)[:, None]
+        came = belief.sum(-1)
+        self.belief[rows] = belief / came[..., None]
+        self.score[rows[again]] += np.log(came[again])
+        self.visits[rows] += 1
+        self._learn(int(again.sum()))
+        return Visit(before, self.now(rows), pace, np.log((pace * came).sum(1)))
+
+    def _learn(self, visits: int) -> None:
+        """Paces by maximum likelihood: rounds of EM over all that came again, ten for each visit of theirs."""
+        shown = np.flatnonzero(self.visits > 1)
+        self._due += _ROUNDS * visits
+        while len(shown) and self._due >= len(shown):
+            self._due -= len(shown)
+            # One prompt's worth of not knowing keeps every pace possible.
+            self.paces = (1 / len(self.steps) + self._pace(shown).sum(0)) / (1 + len(shown))
+
+    def _pace(self, rows: Ints) -> Floats:
+        """P(pace) of each prompt, by its own visits and by what is common, [rows, moves]."""
+        score = self.score[rows]
+        weight = self.paces * np.exp(score - score.max(1, keepdims=True))
+        return np.asarray(weight / weight.sum(1, keepdims=True))
 
 
 def _walk(p: Floats, spread: float, shift: float) -> Floats:

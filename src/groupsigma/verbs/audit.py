@@ -72,9 +72,17 @@ def audit(
     drop_above: Annotated[
         float | None, typer.Option(metavar="P", help="Those are silent with at most this chance.  [default: 0.95]")
     ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(metavar="STEPS", min=1, help="Steps a window of a run.  [default: an eighth of them]"),
+    ] = None,
+    cost_per_1k: Annotated[
+        float | None, typer.Option("--cost-per-1k-rollouts", metavar="X", min=0.0, help="Price of 1,000 answers.")
+    ] = None,
 ) -> None:
-    """Where a set of problems teaches at a group size, and where it cannot."""
+    """Where a set of problems teaches at a group size, and where it cannot; a log with steps also over time."""
     from groupsigma.audit import audit as run
+    from groupsigma.course_findings import course_findings
     from groupsigma.findings import findings
     from groupsigma.output import check_targets
     from groupsigma.presets import find_dial
@@ -93,11 +101,13 @@ def audit(
     )
     groups = load(source, columns, reading(layout, split, skip_bad, no_text))
     result = run(groups, **options)
-    metrics = result.metrics()
+    run_over_time = over_time(groups, window, cost_per_1k, rule, dial)
+    metrics = result.metrics() | (run_over_time.metrics() if run_over_time else {})
     for name, _, _ in tests:
         if name not in metrics:
             raise ArgumentError("--fail-on", "a number this audit has", repr(name), hint="one of " + ", ".join(metrics))
     said = findings(result)
+    told_over_time = course_findings(run_over_time) if run_over_time else ()
     choice = None
     if data_out is not None:
         from groupsigma.rewrite import teaching
@@ -109,15 +119,39 @@ def audit(
         lines = audit_settings(result, rule, batch, rows) if config or (as_json and group_size > 1) else {}
     if as_json:
         told = {name: found.to_dict() for name, found in lines.items()}
-        print_json({**result.to_dict(), "metrics": metrics, "findings": [vars(f) for f in said], "config": told})
+        course = {"course": described(run_over_time, told_over_time)} if run_over_time else {}
+        found = {**result.to_dict(), "metrics": metrics, "findings": [vars(f) for f in said], "config": told}
+        print_json(found | course)
     elif config is not None:
         typer.echo(lines[config].text, nl=False)
     else:
+        from rich.text import Text
+
+        from groupsigma.course_screen import course_screen
         from groupsigma.screen import audit_screen
         from groupsigma.screen import show as print_screen
 
-        print_screen(audit_screen(result, said))
+        more = [Text(), *course_screen(run_over_time, told_over_time)] if run_over_time else []
+        print_screen([*audit_screen(result, said), *more])
     fail_if([f"{n} = {metrics[n]:.6g} {op} {limit:g}" for n, op, limit in tests if _holds(metrics[n], op, limit)])
+
+
+def over_time(groups: Any, window: int | None, cost_per_1k: float | None, dial: Any, dial_name: str) -> Any:
+    """The course of a log that has several steps; None for another, which the options of a run do not fit."""
+    from groupsigma.course import course
+
+    steps = groups.step
+    if steps is not None and groups.rate is None and (groups.count == 1).all() and (steps != steps[0]).any():
+        return course(groups, window=window, dial=dial, dial_name=dial_name, cost_per_1k=cost_per_1k)
+    for option, value in {"--window": window, "--cost-per-1k-rollouts": cost_per_1k}.items():
+        if value is not None:
+            raise ArgumentError(option, "a log with several steps", "none", hint="name their column with --step")
+    return None
+
+
+def described(course: Any, findings: Any) -> dict[str, Any]:
+    """A course as JSON has it."""
+    return {**course.to_dict(), "findings": [vars(f) for f in findings]}
 
 
 def _parse_test(text: str) -> tuple[str, str, float]:

@@ -13,7 +13,7 @@ from groupsigma.verbs.options import AsJson
 from groupsigma.verbs.told import fail_if, print_json
 
 #: Names under `reproduce` that are experiments, not claims.
-_EXPERIMENTS = ("allocation", "lm", "lm-allocation")
+_EXPERIMENTS = ("allocation", "history", "lm", "lm-allocation")
 
 
 def reproduce(
@@ -21,7 +21,7 @@ def reproduce(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="Claims by name or first part; default all. Or an experiment: allocation, lm or lm-allocation, alone.",
+            help="Claims by name or first part, else all; or an experiment: allocation, history, lm, lm-allocation.",
         ),
     ] = None,
     check: Annotated[
@@ -35,7 +35,7 @@ def reproduce(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where an experiment's runs are kept; by default groupsigma-allocation or groupsigma-lm.",
+            help="Where an experiment's runs are kept; by default groupsigma-allocation, -history or -lm.",
         ),
     ] = None,
     family: Annotated[
@@ -46,12 +46,13 @@ def reproduce(
 ) -> None:
     """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series.
 
-    Three experiments are not started by default; they can be stopped at any moment, and the same command goes on.
+    Four experiments are not started by default; they can be stopped at any moment, and the same command goes on.
     allocation: rules that say who gets how many tries compete, about an hour on two cores. lm: a small language
     model is taught, then trained by GRPO, Dr. GRPO, DAPO and more points of the dial, each tuned alike, many seeds;
     silence, gradients and their sizes held against the theory; under two hours on two cores a family. --family gym is
     a larger model on a dozen kinds of reasoning-gym: minutes of a GPU; finished, it is read without one. lm-allocation:
-    who gets how many tries on that model, from two starts; two hours on two cores.
+    who gets how many tries on that model, from two starts; two hours on two cores. history: a published GRPO run's
+    silent groups foretold visit by visit; seconds.
     """
     for experiment in _EXPERIMENTS:
         if experiment in (name or ()):
@@ -59,9 +60,9 @@ def reproduce(
                 raise ArgumentError(
                     "reproduce", f"{experiment} by itself", "other names beside it", hint="two commands"
                 )
-            if quick and experiment == "lm-allocation":
+            if quick and experiment in ("history", "lm-allocation"):
                 raise ArgumentError("--quick", "allocation or lm", experiment, hint="--family flat is the shorter part")
-            if family is not None and (quick or experiment == "allocation"):
+            if family is not None and (quick or experiment in ("allocation", "history")):
                 got = "--quick" if quick else experiment
                 needs = "lm, all of it, or lm-allocation"
                 raise ArgumentError("--family", needs, got, hint="groupsigma reproduce lm --family sums")
@@ -130,6 +131,12 @@ def _parts(name: str, quick: bool, family: str | None) -> tuple[Any, Any, Any, A
         from groupsigma.experiments.pictures import allocation as chart
 
         return partial(allocation.allocation, quick=quick), allocation.verdicts, allocation_screen, chart
+    if name == "history":
+        from groupsigma.experiments import history
+        from groupsigma.experiments.history_pictures import history_figures
+        from groupsigma.history_screen import history_screen
+
+        return history.history, history.verdicts, history_screen, history_figures
     try:
         if quick:
             from groupsigma.experiments import lm
