@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import typer
 
-from groupsigma.errors import ArgumentError
 from groupsigma.verbs.options import (
     Answers,
     AsJson,
@@ -24,7 +22,7 @@ from groupsigma.verbs.options import (
     Source,
     Step,
 )
-from groupsigma.verbs.told import fail_if, print_json
+from groupsigma.verbs.told import Test, fail_if, failing, print_json
 from groupsigma.verbs.written import check_config, check_data, writing
 
 
@@ -73,7 +71,7 @@ def audit(
     from groupsigma.readers.columns import Columns
     from groupsigma.settings import audit_settings
 
-    tests = [_parse_test(text) for text in fail_on or ()]
+    tests = [Test.of(text) for text in fail_on or ()]
     check_config(config, as_json)
     out, read = check_data(source, data, data_out, {"--data-id": data_id, "--drop-above": drop_above})
     check_targets(out, {}, read)
@@ -85,9 +83,7 @@ def audit(
     groups = load(source, columns)
     result = run(groups, **options)
     metrics = result.metrics()
-    for name, _, _ in tests:
-        if name not in metrics:
-            raise ArgumentError("--fail-on", "a number this audit has", repr(name), hint="one of " + ", ".join(metrics))
+    failed = failing(tests, metrics, "audit")
     said = findings(result)
     choice = None
     if data_out is not None:
@@ -108,17 +104,4 @@ def audit(
         from groupsigma.screen import show as print_screen
 
         print_screen(audit_screen(result, said))
-    fail_if([f"{n} = {metrics[n]:.6g} {op} {limit:g}" for n, op, limit in tests if _holds(metrics[n], op, limit)])
-
-
-def _parse_test(text: str) -> tuple[str, str, float]:
-    match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*([-+.\deE]+)(%?)\s*", text)
-    try:
-        assert match is not None
-        return match[1], match[2], float(match[3]) / (100 if match[4] else 1)
-    except (AssertionError, ValueError):
-        raise ArgumentError("--fail-on", "a test like 'silent>0.5'", repr(text)) from None
-
-
-def _holds(value: float, op: str, limit: float) -> bool:
-    return {"<": value < limit, ">": value > limit, "<=": value <= limit, ">=": value >= limit}[op]
+    fail_if(failed)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import operator
+import re
+from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
+
+from groupsigma.errors import ArgumentError
+
+_COMPARE = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 
 
 def print_json(data: Any) -> None:
@@ -22,6 +28,34 @@ def _plain(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [_plain(value) for value in data]
     return None if isinstance(data, float) and not isfinite(data) else data
+
+
+class Test(NamedTuple):
+    """A condition of --fail-on: a number's name, <, >, <= or >=, a limit."""
+
+    name: str
+    sign: str
+    limit: float
+
+    @classmethod
+    def of(cls, text: str) -> Test:
+        """'silent>0.5' or 'silent > 50%'."""
+        match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*([-+.\deE]+)(%?)\s*", text)
+        try:
+            assert match is not None
+            return cls(match[1], match[2], float(match[3]) / (100 if match[4] else 1))
+        except (AssertionError, ValueError):
+            raise ArgumentError("--fail-on", "a test like 'silent>0.5'", repr(text)) from None
+
+
+def failing(tests: Sequence[Test], metrics: Mapping[str, float], what: str) -> list[str]:
+    """Which tests hold, in words; ArgumentError for a number that is not among the metrics."""
+    for test in tests:
+        if test.name not in metrics:
+            hint = "one of " + ", ".join(metrics)
+            raise ArgumentError("--fail-on", f"a number this {what} has", repr(test.name), hint=hint)
+    held = [t for t in tests if _COMPARE[t.sign](metrics[t.name], t.limit)]
+    return [f"{t.name} = {metrics[t.name]:.6g} {t.sign} {t.limit:g}" for t in held]
 
 
 def fail_if(reasons: Sequence[str]) -> None:
