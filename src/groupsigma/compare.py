@@ -156,7 +156,9 @@ def compare(
     draws, inside = int(checks.whole("compare", "resamples", resamples, 100)), checks.fraction("compare", "level", level)
     if price is not None and not (isfinite(price) and price > 0):
         raise ArgumentError("compare", "a price above 0", repr(price))
-    found = [measured(side, setting) for side, setting in zip((a, b), settings, strict=True)]
+    # Bands of k/n compare like with like only on equally many answers.
+    n = min(int(np.bincount(side.n_rollouts, side.count).argmax()) for side in (a, b))
+    found = [measured(side, setting, max(n, 1)) for side, setting in zip((a, b), settings, strict=True)]
     ratios = [r for r in RATIOS if all(r.top in f.sums and r.bottom in f.sums for f in found)]
     if price is not None:
         ratios.insert(5, Ratio("cost_per_1000_mixed_groups", "answers", "mixed", price, "number"))

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from groupsigma import checks
-from groupsigma.bands import INTERIOR, band_of
+from groupsigma.bands import BANDS, logged_band
 from groupsigma.checks import Floats, Ints
 from groupsigma.dial import GRPO, Dial, expect_dial
 from groupsigma.errors import ArgumentError
 from groupsigma.estimate import expected_gain_unbiased, pass_hat_k
+from groupsigma.expect import hypergeometric_mean
 from groupsigma.groups import Groups
 from groupsigma.law import expected_gain, limit_gain, mixed_rate
 from groupsigma.mixture import likelihood, mixture, sensitivity
@@ -89,7 +90,7 @@ RATIOS = (
     Ratio("sigma", "sigma", "groups", 1.0, "number"),
     Ratio("fidelity", "gain", "limit"),
     Ratio("gradient_extremes", "mass_extremes", "mass"),
-    *(Ratio(f"gradient_{name}", f"mass_{name}", "mass") for name in INTERIOR),
+    *(Ratio(f"gradient_{name}", f"mass_{name}", "mass") for name, *_ in BANDS),
 )
 #: Quarters of a run's steps, as logged.
 QUARTERS = tuple(Ratio(f"silent_quarter_{q}", f"silent_quarter_{q}", f"groups_quarter_{q}") for q in (1, 2, 3, 4))
@@ -106,13 +107,16 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
-def measured(groups: Groups, setting: Setting) -> Measured:
+def measured(groups: Groups, setting: Setting, band_answers: int = 1_000_000) -> Measured:
     """Each row's share in every sum, under a setting.
 
     As logged: the row's own group. At G: without bias from all draws of G of its n answers where at least half
-    of the problems have n ≥ G, else, and under a filter, from the fitted spread of solve rates. Gradient
-    shares and fidelity are always of that spread: bands are of solve rates, not of k/n. Bare rates are
-    put into the formulas as they are; graded rewards have groups as logged and σ, nothing else.
+    of the problems have n ≥ G, else, and under a filter, from the fitted spread of solve rates; fidelity and
+    where fresh groups' update goes are always by posterior. Bare rates are put into the formulas as they are;
+    graded rewards have groups as logged and σ, nothing else.
+
+    Args: band_answers: a problem's band is that of k/n on so many of its answers at most, drawn in all ways: one
+        with 64 answers is in the band "never" as often as it would be with 8.
     """
     if groups.rewards is not None:
         return _graded(groups, setting)
@@ -148,7 +152,7 @@ def measured(groups: Groups, setting: Setting) -> Measured:
     # All groups of one are silent, exactly.
     mixed = np.zeros_like(weight) if G == 1 else weight - right - wrong
     sums = _groups_of(weight, right, wrong, mixed, size * weight, spread, setting)
-    return Measured({**sums, **_update(fitted, k, n, setting)}, code, method, float(share @ chosen), tuple(notes))
+    return Measured({**sums, **_update(fitted, setting, _memberships(k, n, band_answers))}, code, method, float(share @ chosen), tuple(notes))
 
 
 def _groups_of(
@@ -163,24 +167,33 @@ def _groups_of(
     )  # fmt: skip
 
 
-def _update(fitted: _Fitted, k: Ints, n: Ints, setting: Setting) -> dict[str, Floats]:
-    """Where the update goes, by the solve rates believed: mass by band, what is realised, the large-G limit."""
+def _update(fitted: _Fitted, setting: Setting, band: Floats) -> dict[str, Floats]:
+    """Where the update goes, by band as logged; what is realised; the large-G limit."""
     p, dial, G = fitted.p, setting.dial, setting.group_size
-    band = np.eye(len(INTERIOR))[band_of(p)]
     limit = limit_gain(p, dial)[:, None]
     if G is None:
+        k, n = fitted.k, fitted.n
         realised = np.where(n > 1, gain(k, n, dial), 0.0)
-        mass = fitted.totals(band, realised)
-        bottom = fitted.totals(limit)[:, 0]
-        return _named(mass, realised, bottom)
+        return _named(realised[:, None] * band, realised, fitted.totals(limit)[:, 0])
     at_g = expected_gain(p, G, dial)[:, None]
-    found = fitted.totals(np.hstack([at_g * band, limit]))
-    return _named(found[:, :-1], found[:, :-1].sum(1), found[:, -1])
+    mass = np.stack([fitted.totals(at_g, column)[:, 0] for column in band.T], axis=1)
+    return _named(mass, mass.sum(1), fitted.totals(limit)[:, 0])
+
+
+def _memberships(k: Ints, n: Ints, answers: int) -> Floats:
+    """How often k/n on `answers` of the n answers is in each of BANDS, [cells, bands]."""
+    out = np.eye(len(BANDS))[logged_band(k / n)]
+    more = n > answers
+    for number in range(len(BANDS)) if more.any() else ():
+        out[more, number] = hypergeometric_mean(
+            k[more], n[more], answers, lambda j, m, b=number: (logged_band(j / m) == b) * 1.0  # type: ignore[misc]
+        )
+    return out
 
 
 def _named(mass: Floats, realised: Floats, limit: Floats) -> dict[str, Floats]:
-    by_band = {f"mass_{name}": column for name, column in zip(INTERIOR, mass.T, strict=True)}
-    ends = mass[:, 0] + mass[:, -1]
+    by_band = {f"mass_{name}": column for (name, *_), column in zip(BANDS, mass.T, strict=True)}
+    ends = mass[:, [0, 1, -2, -1]].sum(1)
     return dict(gain=realised, limit=limit, mass=mass.sum(1), mass_extremes=ends, **by_band)
 
 
@@ -189,7 +202,7 @@ class _Fitted:
 
     def __init__(self, cells: Groups, chosen: Floats) -> None:
         assert cells.n_correct is not None
-        self.cells, self.chosen = cells, chosen
+        self.cells, self.chosen, self.k, self.n = cells, chosen, cells.n_correct, cells.n_rollouts
         self.spread = mixture(cells)
         self.p = self.spread.p
         self.share = cells.count / cells.count.sum()
@@ -252,7 +265,7 @@ def _at_rates(cells: Groups, code: Ints, setting: Setting) -> Measured:
     mixed = chosen * mixed_rate(p, G)
     sums = _groups_of(chosen, right, wrong, mixed, chosen * G, chosen * expected_gain(p, G), setting)
     at_g = chosen * expected_gain(p, G, dial)
-    mass = at_g[:, None] * np.eye(len(INTERIOR))[band_of(p)]
+    mass = at_g[:, None] * np.eye(len(BANDS))[logged_band(p)]
     share = float(cells.count @ chosen / cells.count.sum())
     notes.append("solve rates without n are taken as exact: intervals are over problems only")
     return Measured({**sums, **_named(mass, at_g, chosen * limit_gain(p, dial))}, code, "plug-in", share, tuple(notes))
