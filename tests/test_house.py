@@ -19,7 +19,8 @@ ORDER = (
     "errors", "checks", "arrays", "dial", "presets", "methods", "sigma", "expect", "law", "bands",
     "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
     "value", "odds", "belief", "baseline", "allocate", "plan", "stopping", "implied",
-    "splits", "audit", "findings", "simulate", "metrics", "tracker", "stream",
+    "splits", "audit", "findings", "measures", "resample", "differences", "compare", "compare_findings",
+    "simulate", "metrics", "tracker", "stream",
     "readers.columns", "readers.files", "readers.bigmath", "readers.grid", "readers.table", "readers",
     "__init__", "figures",
     "checkers", "referee", "problems",
@@ -38,9 +39,10 @@ ORDER = (
     "experiments.lm_stops", "experiments.lm_findings",
     "experiments.lm_pictures", "experiments.halves", "experiments.spend", "experiments.lm_allocation",
     "experiments.lm_contest", "experiments.lm_contest_findings", "experiments.lm_contest_pictures",
-    "screen", "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "lm_contest_screen",
+    "screen", "compare_screen", "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "lm_contest_screen",
     "output", "settings", "rewrite",
-    "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.show", "verbs.audit", "verbs.plan", "verbs.dials",
+    "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.show", "verbs.audit", "verbs.compare", "verbs.plan",
+    "verbs.dials",
     "verbs.reproduce", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip
 

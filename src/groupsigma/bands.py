@@ -29,7 +29,9 @@ def logged_band(rate: Floats) -> Ints:
     >>> logged_band(np.array([0.0, 0.05, 0.1, 0.5, 0.9, 0.95, 1.0])).tolist()
     [0, 1, 2, 3, 4, 5, 6]
     """
-    inside = [((rate > a) | (at_a & (rate == a))) & ((rate < b) | (at_b & (rate == b))) for _, a, b, at_a, at_b in BANDS]
+    inside = [
+        ((rate > a) | (at_a & (rate == a))) & ((rate < b) | (at_b & (rate == b))) for _, a, b, at_a, at_b in BANDS
+    ]
     return np.argmax(inside, axis=0).astype(np.int64)
 
 

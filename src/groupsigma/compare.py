@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 
 from groupsigma import checks
+from groupsigma.bounds import region, silent_rate_interval
 from groupsigma.checks import Floats, Ints
+from groupsigma.differences import Difference, told_apart, values_of, worth_of
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups, RewardSummary
+from groupsigma.law import silent_rate
 from groupsigma.measures import QUARTERS, RATIOS, Measured, Ratio, Setting, measured
 from groupsigma.resample import resampled_totals, strata_of, total
-from groupsigma.splits import Method, Share
+from groupsigma.splits import Method
 
 #: Bumped when a key of `Comparison.to_dict()` is renamed or changes its meaning.
 SCHEMA = "groupsigma.compare/1"
 
-#: 80 % point of the normal distribution: with this power a difference of `least_seen` is told apart.
-_POWER = 0.8416212335729143
 #: Fewer prompts than this, and an interval over prompts is a guess.
 _FEW = 20
 
@@ -42,38 +43,13 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One quantity on both sides.
-
-    Attributes:
-        name, unit: of the quantity; "share" or "number".
-        a, b: its values with their own intervals; value None where it has none (nothing was mixed).
-        difference: B − A; low, high: its simultaneous interval: all differences of a comparison lie in
-            theirs together with the stated confidence; None where resampling finds none.
-        alone_low, alone_high: the interval of this one difference taken by itself.
-        real: whether the simultaneous interval excludes 0.
-        least_seen: the difference that these prompts would have told apart 80 % of the time.
-    """
-
-    name: str
-    unit: str
-    a: Share | None
-    b: Share | None
-    difference: float | None
-    low: float | None
-    high: float | None
-    alone_low: float | None
-    alone_high: float | None
-    real: bool
-    least_seen: float | None
-
-
-@dataclass(frozen=True)
 class Comparison:
     """What `compare` found.
 
     Attributes:
         common: prompts on both sides, resampled together; paired: whether they are all.
+        silent_bounds: for a G beyond the answers, least and largest silent_B − silent_A over all spreads of solve
+            rates that fit the counts; None where nothing is estimated so.
         differences: every quantity; quarters: silent share by quarter of both runs' steps, empty without steps.
         level, resamples: of the intervals; critical: standard errors that make a simultaneous one.
     """
@@ -85,6 +61,7 @@ class Comparison:
     level: float
     resamples: int
     critical: float
+    silent_bounds: tuple[float, float] | None
     differences: tuple[Difference, ...]
     quarters: tuple[Difference, ...]
     notes: tuple[str, ...]
@@ -102,8 +79,8 @@ class Comparison:
         for d in (*self.differences, *self.quarters):
             if "-" in d.name:
                 continue  # a band: read it from the JSON
-            parts = dict(a=d.a and d.a.value, b=d.b and d.b.value, difference=d.difference, low=d.low, high=d.high)
-            named |= {f"{d.name}_{part}": value for part, value in parts.items()}
+            sides = {f"{d.name}_{x}": share.value for x, share in (("a", d.a), ("b", d.b)) if share is not None}
+            named |= {**sides, f"{d.name}_difference": d.difference, f"{d.name}_low": d.low, f"{d.name}_high": d.high}
             named[f"{d.name}_real"] = float(d.real)
         return {name: float(value) for name, value in named.items() if value is not None}
 
@@ -147,13 +124,16 @@ def compare(
     (-0.129, True)
     """
     settings = (a_setting or Setting(), b_setting or Setting())
-    for side in (a, b):
-        if not isinstance(side, Groups):
-            hint = "load(path) or Groups.from_rewards(ids, rewards)"
-            raise ArgumentError("compare", "Groups", repr(side)[:60], hint=hint)
-    if not isinstance(rng, np.random.Generator):
-        raise ArgumentError("compare", "a numpy.random.Generator as rng", repr(rng)[:60])
-    draws, inside = int(checks.whole("compare", "resamples", resamples, 100)), checks.fraction("compare", "level", level)
+    for value, kind in ((a, Groups), (b, Groups), (rng, np.random.Generator)):
+        if not isinstance(value, kind):
+            hint = (
+                "load(path) or Groups.from_rewards(ids, rewards)" if kind is Groups else "numpy.random.default_rng(0)"
+            )
+            raise ArgumentError("compare", f"a {kind.__name__} there", repr(value)[:60], hint=hint)
+    draws, inside = (
+        int(checks.whole("compare", "resamples", resamples, 100)),
+        checks.fraction("compare", "level", level),
+    )
     if price is not None and not (isfinite(price) and price > 0):
         raise ArgumentError("compare", "a price above 0", repr(price))
     # Bands of k/n compare like with like only on equally many answers.
@@ -169,12 +149,12 @@ def compare(
     strata, prompts, common = strata_of(a, b, (sides[0][0], sides[1][0]), (sides[0][1], sides[1][1]))
     names += [part for r in quarters for part in (r.top, r.bottom)]
     every = [*ratios, *quarters]
-    now = _values(total(strata)[None], names, every)
-    drawn = _values(resampled_totals(strata, draws, rng), names, every)
+    now = values_of(total(strata)[None], names, every)
+    drawn = values_of(resampled_totals(strata, draws, rng), names, every)
     # One log under one dial or two: what is equal there is equal in every draw of it.
-    worth = _worth(total(strata), names, every, prompts) if a is not b else np.zeros((2, len(every)))
+    worth = worth_of(total(strata), names, every, prompts) if a is not b else np.zeros((2, len(every)))
     few = np.sqrt(min(prompts) / (min(prompts) - 1)) if min(prompts) > 1 else np.inf
-    critical, differences = _told_apart(every, now[:, 0], drawn, worth, few, inside)
+    critical, differences = told_apart(every, now[:, 0], drawn, worth, few, inside)
     notes = list(dict.fromkeys([*_pairing(a, b, common, prompts), *found[0].notes, *found[1].notes]))
     if min(prompts) < _FEW:
         notes.append(f"{min(prompts)} prompts: too few for intervals over prompts to be trusted")
@@ -192,6 +172,7 @@ def compare(
         level=inside,
         resamples=draws,
         critical=critical,
+        silent_bounds=_silent_bounds((a, b), settings, found, differences[0]),
         differences=tuple(differences[: len(ratios)]),
         quarters=tuple(differences[len(ratios) :]),
         notes=tuple(notes),
@@ -236,84 +217,24 @@ def _columns(groups: Groups, found: Measured, names: Sequence[str], timed: bool)
     return 4 * found.code + quarter, wide.reshape(4 * len(columns), -1)
 
 
-def _values(totals: Floats, names: Sequence[str], ratios: Sequence[Ratio]) -> Floats:
-    """Every quantity of both sides, [2, resamples, quantities]; NaN or inf where its denominator is nothing."""
-    at = {name: i for i, name in enumerate(names)}
-    sides = np.stack(np.split(totals, 2, axis=1))
-    top, bottom = sides[..., [at[r.top] for r in ratios]], sides[..., [at[r.bottom] for r in ratios]]
-    nothing = bottom <= 1e-12 * np.maximum(sides[..., [at["groups"]]], 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(nothing, np.nan, top / bottom * [r.factor for r in ratios])
-
-
-def _worth(totals: Floats, names: Sequence[str], ratios: Sequence[Ratio], prompts: Sequence[int]) -> Floats:
-    """By how much one prompt's groups, all of them silent or mixed instead, move each quantity; [2, quantities]."""
-    at = {name: i for i, name in enumerate(names)}
-    out = np.zeros((2, len(ratios)))
-    for side, sums in enumerate(np.split(totals, 2)):
-        for i, r in enumerate(ratios):
-            whole = sums[at["groups"]] if not r.bottom.startswith("groups_") else sums[at[r.bottom]]
-            one, bottom = whole / prompts[side], sums[at[r.bottom]]
-            if bottom > 0 and (r.bottom.startswith("groups") or r.bottom == "answers") and r.top != "sigma":
-                out[side, i] = r.factor * one / bottom
-            elif bottom > 0 and r.top == "answers":
-                out[side, i] = r.factor * sums[at[r.top]] / bottom * one / bottom * (r.bottom == "mixed")
-    return out
-
-
-def _told_apart(
-    ratios: Sequence[Ratio], now: Floats, drawn: Floats, worth: Floats, few: float, level: float
-) -> tuple[float, list[Difference]]:
-    """Intervals of each side, of each difference, and of all differences together; now [2, q], drawn [2, r, q]."""
-    difference, moved = now[1] - now[0], drawn[1] - drawn[0]
-    with np.errstate(invalid="ignore"):
-        error = np.maximum(moved.std(0) * few, np.hypot(*worth))
-        off = np.abs(moved - difference)
-        live = np.isfinite(error) & (error > 1e-12 * np.maximum(1, np.abs(difference)))
-        t = off[:, live] / error[live] * few
-    z = _normal(level)
-    critical = max(z, float(np.quantile(t.max(1), level))) if live.any() else z
-    tail = (1 - level) / 2
-    out = []
-    for i, r in enumerate(ratios):
-        sides = [_own(now[s, i], drawn[s, :, i], z * worth[s, i], tail, r.unit) for s in (0, 1)]
-        d = float(difference[i])
-        known, half = isfinite(d), float(error[i])
-        held = known and isfinite(half)
-        half = half if held and live[i] else 0.0
-        out.append(
-            Difference(
-                name=r.name,
-                unit=r.unit,
-                a=sides[0],
-                b=sides[1],
-                difference=d if known else None,
-                low=d - critical * half if held else None,
-                high=d + critical * half if held else None,
-                alone_low=d - z * half if held else None,
-                alone_high=d + z * half if held else None,
-                real=held and abs(d) > critical * half and abs(d) > 1e-12,
-                least_seen=(critical + _POWER) * half if held else None,
-            )
-        )
-    return critical, out
-
-
-def _normal(level: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + level) / 2))
-
-
-def _own(value: float, drawn: Floats, least: float, tail: float, unit: str) -> Share | None:
-    """A side's own value with the middle of its resamples, at least one prompt's worth wide."""
-    if not isfinite(value):
+def _silent_bounds(
+    sides: Sequence[Groups], settings: Sequence[Setting], found: Sequence[Measured], silent: Difference
+) -> tuple[float, float] | None:
+    """silent_B − silent_A over all spreads that fit, where a side rests on one of them."""
+    fitted = [f.method == "estimated" and s.solved is None for f, s in zip(found, settings, strict=True)]
+    if not any(fitted) or silent.a is None or silent.b is None:
         return None
-    if not np.isfinite(drawn).all():
-        return Share(float(value))
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    low, high = max(0.0, min(low, value - least)), max(high, value + least)
-    return Share(float(value), float(low), float(min(1.0, high) if unit == "share" else high))
+    sizes = [s.group_size for s in settings]
+    if sides[0] is sides[1] and not any(s.solved for s in settings) and all(sizes):
+        # One spread behind both, whichever it is.
+        where = region(sides[0])
+        p = where.p
+        return where.interval(silent_rate(p, sizes[1] or 1) - silent_rate(p, sizes[0] or 1))
+    ends = [
+        silent_rate_interval(side, size or 1) if fit else (own.low or own.value, own.high or own.value)
+        for side, size, fit, own in zip(sides, sizes, fitted, (silent.a, silent.b), strict=True)
+    ]
+    return ends[1][0] - ends[0][1], ends[1][1] - ends[0][0]
 
 
 def _pairing(a: Groups, b: Groups, common: int, prompts: Sequence[int]) -> list[str]:
@@ -327,5 +248,7 @@ def _pairing(a: Groups, b: Groups, common: int, prompts: Sequence[int]) -> list[
             f"{common:,} prompts are on both sides and resampled together; {prompts[0] - common:,} are only in A and "
             f"{prompts[1] - common:,} only in B, so part of a difference can be that of the prompts"
         ]
-    why = "rows stand for several problems" if (a.count != 1).any() or (b.count != 1).any() else "no id is on both sides"
+    why = (
+        "rows stand for several problems" if (a.count != 1).any() or (b.count != 1).any() else "no id is on both sides"
+    )
     return [f"unpaired ({why}): a difference can be that of the prompts"]

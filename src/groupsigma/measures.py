@@ -129,17 +129,20 @@ def measured(groups: Groups, setting: Setting, band_answers: int = 1_000_000) ->
     assert k is not None
     share = cells.count / cells.count.sum()
     method: Method
+    weight: Floats
     if G is None:
         method, weight, size = "logged", np.ones(len(k)), n.astype(np.float64)
-        right, wrong, spread = (k == n) * 1.0, (k == 0) * 1.0, sigma(k, n)
+        right, wrong, spread = np.where(k == n, 1.0, 0.0), np.where(k == 0, 1.0, 0.0), sigma(k, n)
     elif setting.solved is None and (reach := float(share[n >= G].sum())) >= 0.5:
         enough = n >= G
-        method, weight, size = "unbiased", enough * 1.0, np.full(len(k), float(G))
+        method, weight, size = "unbiased", enough.astype(np.float64), np.full(len(k), float(G))
         at, of = np.where(enough, k, 0), np.where(enough, n, G)
         right, wrong = enough * pass_hat_k(at, of, G), enough * pass_hat_k(of - at, of, G)
         spread = expected_gain_unbiased(at, of, G)
         if reach < 1:
-            notes.append(f"{1 - reach:.1%} of the groups have fewer than G = {G} answers and are left out of its shares")
+            notes.append(
+                f"{1 - reach:.1%} of the groups have fewer than G = {G} answers and are left out of its shares"
+            )
     else:
         method, weight, size = "estimated", chosen, np.full(len(k), float(G))
         p = fitted.p
@@ -152,7 +155,13 @@ def measured(groups: Groups, setting: Setting, band_answers: int = 1_000_000) ->
     # All groups of one are silent, exactly.
     mixed = np.zeros_like(weight) if G == 1 else weight - right - wrong
     sums = _groups_of(weight, right, wrong, mixed, size * weight, spread, setting)
-    return Measured({**sums, **_update(fitted, setting, _memberships(k, n, band_answers))}, code, method, float(share @ chosen), tuple(notes))
+    return Measured(
+        {**sums, **_update(fitted, setting, _memberships(k, n, band_answers))},
+        code,
+        method,
+        float(share @ chosen),
+        tuple(notes),
+    )
 
 
 def _groups_of(
@@ -186,7 +195,10 @@ def _memberships(k: Ints, n: Ints, answers: int) -> Floats:
     more = n > answers
     for number in range(len(BANDS)) if more.any() else ():
         out[more, number] = hypergeometric_mean(
-            k[more], n[more], answers, lambda j, m, b=number: (logged_band(j / m) == b) * 1.0  # type: ignore[misc]
+            k[more],
+            n[more],
+            answers,
+            lambda j, m, b=number: (logged_band(j / m) == b) * 1.0,  # type: ignore[misc]
         )
     return out
 
@@ -253,7 +265,9 @@ def _chosen(cells: Groups, setting: Setting) -> tuple[Floats, list[str]]:
     how = "by posterior: fresh groups, not the answers that chose them"
     if cells.n_correct is None:
         how = "at the rates given: if these are k/n, the numbers are too good"
-    return inside * 1.0, [f"solved {low:g} to {high:g} keeps {kept:.1%} of the groups; what they bring is {how}"]
+    return inside.astype(np.float64), [
+        f"solved {low:g} to {high:g} keeps {kept:.1%} of the groups; what they bring is {how}"
+    ]
 
 
 def _at_rates(cells: Groups, code: Ints, setting: Setting) -> Measured:
@@ -274,12 +288,14 @@ def _at_rates(cells: Groups, code: Ints, setting: Setting) -> Measured:
 def _graded(groups: Groups, setting: Setting) -> Measured:
     if setting.group_size is not None:
         hint = "say what counts as right: --right-from 0.5, or compare them as logged"
-        raise ArgumentError("compare", f"right-or-wrong rewards for G = {setting.group_size}", "graded rewards", hint=hint)
+        raise ArgumentError(
+            "compare", f"right-or-wrong rewards for G = {setting.group_size}", "graded rewards", hint=hint
+        )
     found = groups.rewards
     assert found is not None
     silent = found.silent
-    right, wrong = (silent & (found.high == 1)) * 1.0, (silent & (found.high == 0)) * 1.0
-    answers, spread = groups.n_rollouts * 1.0, np.where(silent, 0.0, found.std)
-    sums = _groups_of(np.ones(len(silent)), right, wrong, (~silent) * 1.0, answers, spread, setting)
+    right, wrong = (np.where(silent & (found.high == x), 1.0, 0.0) for x in (1, 0))
+    answers, spread = groups.n_rollouts.astype(np.float64), np.where(silent, 0.0, found.std)
+    sums = _groups_of(np.ones(len(silent)), right, wrong, np.where(silent, 0.0, 1.0), answers, spread, setting)
     note = "rewards are graded: groups as logged only; --right-from X says what counts as right"
     return Measured(sums, np.arange(len(silent)), "logged", 1.0, (note,))

@@ -64,8 +64,10 @@ def _weights(count: Ints, drawn: Ints, rng: np.random.Generator) -> Floats:
     return rng.multinomial(drawn, count / max(int(count.sum()), 1)).astype(np.float64)
 
 
-def strata_of(a: Groups, b: Groups, codes: tuple[Ints, Ints], columns: tuple[Floats, Floats]) -> tuple[list[Stratum], list[int], int]:
-    """(strata, prompts on each side, prompts on both). The prompts of two sides as units: those in both (their columns beside each other), only in A, only in B.
+def strata_of(
+    a: Groups, b: Groups, codes: tuple[Ints, Ints], columns: tuple[Floats, Floats]
+) -> tuple[list[Stratum], list[int], int]:
+    """(strata, prompts on each side, prompts on both). Strata: prompts on both sides, columns joined; on one.
 
     Prompts are the same where their ids are, or where both sides are one object. Rows that stand for several
     problems (count > 1) have no ids to pair by.
