@@ -60,7 +60,7 @@ def test_a_small_example_by_hand():
     for name, (left, right) in expected.items():
         d = found[name]
         assert (d.a.value, d.b.value) == pytest.approx((left, right)), name
-        assert d.difference == pytest.approx(right - left)
+        assert d.difference == pytest.approx(right / left if d.unit == "times" else right - left)
     assert found.paired and found.common == 3 and "too few" in found.notes[-2]
 
 
@@ -114,7 +114,7 @@ def test_the_same_log_twice_differs_in_nothing():
     for left, right in ((groups, groups), (groups, same)):
         for setting in (None, Setting(8), Setting(16), Setting(4, solved=(0.1, 0.9))):
             found = both(left, right, setting)
-            assert all(d.difference == 0 and not d.real for d in found.differences if d.difference is not None)
+            assert all(d.equal and not d.real for d in found.differences if d.difference is not None)
             assert found.paired and "same" in compare_findings(found)[0].title
     assert both(groups, groups)["silent"].high == 0 < both(groups, same)["silent"].high
 

@@ -74,13 +74,14 @@ class Comparison:
         raise KeyError(name)
 
     def metrics(self) -> dict[str, float]:
-        """The numbers that --fail-on can name: <quantity>_a, _b, _difference, _low, _high and _real (0 or 1)."""
+        """What --fail-on can name: <quantity>_a, _b, _difference (_ratio for "times"), _low, _high, _real (0 or 1)."""
         named: dict[str, float | None] = {}
         for d in (*self.differences, *self.quarters):
             if "-" in d.name:
                 continue  # a band: read it from the JSON
             sides = {f"{d.name}_{x}": share.value for x, share in (("a", d.a), ("b", d.b)) if share is not None}
-            named |= {**sides, f"{d.name}_difference": d.difference, f"{d.name}_low": d.low, f"{d.name}_high": d.high}
+            between = "ratio" if d.unit == "times" else "difference"
+            named |= {**sides, f"{d.name}_{between}": d.difference, f"{d.name}_low": d.low, f"{d.name}_high": d.high}
             named[f"{d.name}_real"] = float(d.real)
         return {name: float(value) for name, value in named.items() if value is not None}
 
@@ -103,7 +104,7 @@ def compare(
     """Two runs side by side, or one log under two settings (pass it twice): B − A, and which differences are real.
 
     Prompts are resampled, each with all its visits; those on both sides together (paired), so what the
-    two share cancels. Real means: 0 is outside an interval that holds for all quantities at once
+    two share cancels. Real means: no difference is outside an interval that holds for all quantities at once
     (max-|t| over the resamples), so with no difference anywhere something is called real at most
     1 − level of the time. The fitted spread behind estimated numbers is refitted in every resample, to
     first order; no standard error of a share is taken below one prompt's worth, since resampling sees nothing
@@ -141,7 +142,7 @@ def compare(
     found = [measured(side, setting, max(n, 1)) for side, setting in zip((a, b), settings, strict=True)]
     ratios = [r for r in RATIOS if all(r.top in f.sums and r.bottom in f.sums for f in found)]
     if price is not None:
-        ratios.insert(5, Ratio("cost_per_1000_mixed_groups", "answers", "mixed", price, "number"))
+        ratios.insert(5, Ratio("cost_per_1000_mixed_groups", "answers", "mixed", price, "times"))
     timed = a is not b and a.step is not None and b.step is not None and not any(s.solved for s in settings)
     quarters = list(QUARTERS) if timed else []
     names = sorted({part for r in ratios for part in (r.top, r.bottom)} | {"groups"})
@@ -190,7 +191,8 @@ def latest(groups: Groups, share: float) -> Groups:
         hint = "name its column with --step"
         raise ArgumentError("latest", "groups with steps", groups.source or "groups without", hint=hint)
     first, last = int(groups.step.min()), int(groups.step.max())
-    here = groups.step > last - part * (last - first + 1)
+    # At least the last step.
+    here = groups.step - first >= min((1 - part) * (last - first + 1) - 1e-9, last - first)
     rows = groups.prompt_ids.shape
 
     def cut(value: Any) -> Any:

@@ -26,20 +26,34 @@ def compare_findings(found: Comparison) -> tuple[Finding, ...]:
     return tuple(finding for finding in said if finding is not None)
 
 
-def written(d: Difference, value: Share | float | None, sign: str = "") -> str:
-    """A value or a difference of this quantity, shares in points or percent; – where there is none."""
+def written(d: Difference, value: Share | None) -> str:
+    """A value of this quantity, shares in percent; – where there is none."""
     if value is None:
         return "–"
-    number = (value.value if isinstance(value, Share) else value) + 0.0
     if d.unit == "share":
-        return f"{100 * number:{sign}.1f}" + ("" if sign else "%")
-    size = max((abs(s.value) for s in (d.a, d.b) if s is not None), default=1.0)
-    return f"{number:{sign},.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3}f}"
+        return f"{100 * value.value:.1f}%"
+    return f"{value.value:,.{_digits(d)}f}"
+
+
+def difference(d: Difference, value: float | None) -> str:
+    """A difference of this quantity or an end of its interval: points, a number, or a factor "×0.50"."""
+    if value is None:
+        return "–"
+    if d.unit == "times":
+        return f"×{value:.2f}"
+    # Rounded first, so that nothing is written as -0.0.
+    digits = 1 if d.unit == "share" else _digits(d)
+    return f"{round((100 if d.unit == 'share' else 1) * value, digits) + 0.0:+,.{digits}f}"
 
 
 def interval(d: Difference) -> str:
     """The simultaneous interval: "-3.0 to +0.6"."""
-    return "–" if d.low is None else f"{written(d, d.low, '+')} to {written(d, d.high, '+')}"
+    return "–" if d.low is None else f"{difference(d, d.low)} to {difference(d, d.high)}"
+
+
+def _digits(d: Difference) -> int:
+    size = max((abs(s.value) for s in (d.a, d.b) if s is not None), default=1.0)
+    return 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3
 
 
 def _silence(found: Comparison) -> Finding | None:
@@ -51,7 +65,7 @@ def _silence(found: Comparison) -> Finding | None:
         f"{side} {written(d, silent)} ({written(d, w)} all wrong, {written(d, r)} all right)"
         for side, silent, w, r in sides
     )
-    if d.difference == 0:
+    if d.equal:
         return Finding("Both have the same silent share", evidence, "nothing here tells the two apart")
     if not d.real:
         return Finding(f"Silent shares are not told apart: {_stated(d)}", evidence, _more(d, found))
@@ -77,10 +91,10 @@ def _price(found: Comparison) -> Finding | None:
         if cost.name == "cost_per_1000_mixed_groups":
             bill = f"1,000 mixed groups cost {written(cost, cost.a)} in A, {written(cost, cost.b)} in B"
     if not d.real:
-        same = "the same on both sides" if d.difference == 0 else "not told apart"
-        return Finding(f"What a mixed group costs is {same}: {both}", f"B − A = {_stated(d)}", bill)
+        same = "the same on both sides" if d.equal else "not told apart"
+        return Finding(f"What a mixed group costs is {same}: {both}", f"B / A = {_stated(d)}", bill)
     return Finding(
-        f"A mixed group is cheaper in {'B' if d.b.value < d.a.value else 'A'}: {both}", f"B − A = {_stated(d)}", bill
+        f"A mixed group is cheaper in {'B' if d.b.value < d.a.value else 'A'}: {both}", f"B / A = {_stated(d)}", bill
     )
 
 
@@ -101,9 +115,9 @@ def _update(found: Comparison) -> Finding | None:
     whose = f"{rules[0]}'s" if rules[0] == rules[1] else "each rule's own"
     other = f"of {whose} large-group update A realises {written(close, close.a)}, B {written(close, close.b)}"
     if close.difference is not None:
-        other += f"; {_stated(close)}" + ("" if close.real or not close.difference else ", not told apart")
+        other += f"; {_stated(close)}" + ("" if close.real or close.equal else ", not told apart")
     if not told.real:
-        same = "is the same" if told.difference == 0 else "is not told apart"
+        same = "is the same" if told.equal else "is not told apart"
         return Finding(f"Where the update goes {same}", evidence, other)
     more = f"{abs(100 * told.difference):.1f} points {'more' if told.difference > 0 else 'less'}"
     return Finding(f"B spends {more} of its update on problems {where}", evidence, other)
@@ -112,8 +126,8 @@ def _update(found: Comparison) -> Finding | None:
 def _stated(d: Difference) -> str:
     """-1.2 points [-3.0, +0.6]."""
     unit = " points" if d.unit == "share" else ""
-    inside = "no interval" if d.low is None else f"{written(d, d.low, '+')}, {written(d, d.high, '+')}"
-    return f"{written(d, d.difference, '+')}{unit} [{inside}]"
+    inside = "no interval" if d.low is None else f"{difference(d, d.low)}, {difference(d, d.high)}"
+    return f"{difference(d, d.difference)}{unit} [{inside}]"
 
 
 def _more(d: Difference, found: Comparison) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groupsigma.compare import Comparison, Side
-from groupsigma.compare_findings import interval, written
+from groupsigma.compare_findings import difference, interval, written
 from groupsigma.differences import Difference
 from groupsigma.findings import Finding
 from groupsigma.screen import many, table_of
@@ -47,7 +47,7 @@ def compare_screen(found: Comparison, findings: Sequence[Finding]) -> list[Rende
         parts += [Padding(Text(line), (0, 0, 0, 3)) for line in (finding.evidence, f"→ {finding.remedy}") if line]
     how = (
         f"{found.level:.0%} intervals hold for all differences together (max-t, {found.resamples:,} resamples "
-        "of prompts); real: 0 is outside; differences of shares in points"
+        "of prompts); real: 0, or ×1, is outside; shares differ in points"
     )
     return [*parts, Text(), *(Text(f"note: {note}", style="dim") for note in (*found.notes, how))]
 
@@ -63,18 +63,18 @@ def _what(side: Side) -> str:
 
 
 def _table(head: str, differences: Sequence[Difference], level: float) -> Table:
-    table = table_of(head or "groups", "A", "B", "B - A", f"{level:.0%}, all together", "")
+    table = table_of(head or "groups", "A", "B", "B − A" if head else "B − A, B / A", f"{level:.0%}, all together", "")
     for d in differences:
         band, values = d.name.startswith("gradient"), [s.value for s in (d.a, d.b) if s is not None]
         if not values or (band and not any(values)):
             continue
         label = _LABELS.get(d.name) or d.name.removeprefix("gradient_").removeprefix("silent_quarter_")
         sides = (written(d, s) for s in (d.a, d.b))
-        table.add_row(label, *sides, written(d, d.difference, "+"), interval(d), _verdict(d))
+        table.add_row(label, *sides, difference(d, d.difference), interval(d), _verdict(d))
     return table
 
 
 def _verdict(d: Difference) -> str:
     if d.difference is None:
         return "–"
-    return "real" if d.real else "same" if d.difference == 0 else "not told apart"
+    return "real" if d.real else "same" if d.equal else "not told apart"

@@ -21,13 +21,13 @@ class Difference:
     """One quantity on both sides.
 
     Attributes:
-        name, unit: of the quantity; "share" or "number".
-        a, b: its values with their own intervals; value None where it has none (nothing was mixed).
-        difference: B − A; low, high: its simultaneous interval: all differences of a comparison lie in
-            theirs together with the stated confidence; None where resampling finds none.
+        name, unit: of the quantity; see `Ratio`.
+        a, b: its values with their own intervals, each by itself; None where it has none (nothing was mixed).
+        difference: B − A, or B / A where unit is "times"; low, high: its simultaneous interval: all differences of a
+            comparison lie in theirs together with the stated confidence; None where resampling finds none.
         alone_low, alone_high: the interval of this one difference taken by itself.
-        real: whether the simultaneous interval excludes 0.
-        least_seen: the difference that these prompts would have told apart 80 % of the time.
+        real: whether the simultaneous interval excludes no difference.
+        least_seen: the difference above none that these prompts would have told apart 80 % of the time.
     """
 
     name: str
@@ -41,6 +41,11 @@ class Difference:
     alone_high: float | None
     real: bool
     least_seen: float | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides are the same to the last digit."""
+        return self.difference == (1.0 if self.unit == "times" else 0.0)
 
 
 def values_of(totals: Floats, names: Sequence[str], ratios: Sequence[Ratio]) -> Floats:
@@ -71,36 +76,42 @@ def worth_of(totals: Floats, names: Sequence[str], ratios: Sequence[Ratio], prom
 def told_apart(
     ratios: Sequence[Ratio], now: Floats, drawn: Floats, worth: Floats, few: float, level: float
 ) -> tuple[float, list[Difference]]:
-    """Intervals of each side, of each difference, and of all differences together; now [2, q], drawn [2, r, q]."""
-    difference, moved = now[1] - now[0], drawn[1] - drawn[0]
-    with np.errstate(invalid="ignore"):
-        error = np.maximum(moved.std(0) * few, np.hypot(*worth))
-        off = np.abs(moved - difference)
-        live = np.isfinite(error) & (error > 1e-12 * np.maximum(1, np.abs(difference)))
-        t = off[:, live] / error[live] * few
+    """(standard errors of a simultaneous interval, every difference).
+
+    Args: now [2, quantities]; drawn [2, resamples, quantities]; worth [2, quantities]: one prompt's; few: what
+        standard errors of few prompts are short by.
+    """
+    times = np.array([r.unit == "times" for r in ratios])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Factors add up on the log scale.
+        at, sample = (np.where(times, np.log(x), x) for x in (now, drawn))
+        difference, moved = at[1] - at[0], sample[1] - sample[0]
+        error = np.maximum(moved.std(0) * few, np.hypot(*np.where(times, worth / now, worth)))
+        live = np.isfinite(error) & (error > 1e-12)
+        t = np.abs(moved - difference)[:, live] * few / error[live]
     z = _normal(level)
     critical = max(z, float(np.quantile(t.max(1), level))) if live.any() else z
-    tail = (1 - level) / 2
     out = []
     for i, r in enumerate(ratios):
-        sides = [_own(now[s, i], drawn[s, :, i], z * worth[s, i], tail, r.unit) for s in (0, 1)]
-        d = float(difference[i])
-        known, half = isfinite(d), float(error[i])
-        held = known and isfinite(half)
-        half = half if held and live[i] else 0.0
+        back = np.exp if times[i] else float
+        sides = [_own(now[s, i], drawn[s, :, i], z * worth[s, i], (1 - level) / 2, r.unit) for s in (0, 1)]
+        d, se = float(difference[i]), float(error[i]) if live[i] else 0.0 if np.isfinite(error[i]) else np.inf
+        ends = [d + c * se for c in (-critical, critical, -z, z)]
+        held = all(map(isfinite, ends))
+        low, high, alone_low, alone_high = (float(back(x)) if held else None for x in ends)
         out.append(
             Difference(
                 name=r.name,
                 unit=r.unit,
                 a=sides[0],
                 b=sides[1],
-                difference=d if known else None,
-                low=d - critical * half if held else None,
-                high=d + critical * half if held else None,
-                alone_low=d - z * half if held else None,
-                alone_high=d + z * half if held else None,
-                real=held and abs(d) > critical * half and abs(d) > 1e-12,
-                least_seen=(critical + _POWER) * half if held else None,
+                difference=float(back(d)) if isfinite(d) else None,
+                low=low,
+                high=high,
+                alone_low=alone_low,
+                alone_high=alone_high,
+                real=held and abs(d) > max(critical * se, 1e-12),
+                least_seen=float(back((critical + _POWER) * se)) if held else None,
             )
         )
     return critical, out

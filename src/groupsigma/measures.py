@@ -69,7 +69,11 @@ class Setting:
 
 
 class Ratio(NamedTuple):
-    """One quantity: its name, the sums above and below, the factor, and how it is written."""
+    """One quantity: its name, the sums above and below, the factor, and its unit.
+
+    unit: "share" or "number", compared as B − A; "times", what is paid for or got for a price, as B / A: then a
+    quantity and its inverse are told apart or not together.
+    """
 
     name: str
     top: str
@@ -78,15 +82,15 @@ class Ratio(NamedTuple):
     unit: str = "share"
 
 
-#: A share of one, or a number. Bands follow, then quarters of the run.
+#: What is compared; quarters of the run follow where both have steps.
 RATIOS = (
     Ratio("silent", "silent", "groups"),
     Ratio("all_wrong", "wrong", "groups"),
     Ratio("all_right", "right", "groups"),
-    Ratio("mixed_per_1000", "mixed", "answers", 1000.0, "number"),
-    Ratio("answers_per_mixed_group", "answers", "mixed", 1.0, "number"),
+    Ratio("mixed_per_1000", "mixed", "answers", 1000.0, "times"),
+    Ratio("answers_per_mixed_group", "answers", "mixed", 1.0, "times"),
     Ratio("silent_kept", "silent_kept", "kept"),
-    Ratio("answers_per_kept_group", "answers", "kept", 1.0, "number"),
+    Ratio("answers_per_kept_group", "answers", "kept", 1.0, "times"),
     Ratio("sigma", "sigma", "groups", 1.0, "number"),
     Ratio("fidelity", "gain", "limit"),
     Ratio("gradient_extremes", "mass_extremes", "mass"),
@@ -139,7 +143,7 @@ def measured(groups: Groups, setting: Setting, band_answers: int = 1_000_000) ->
         at, of = np.where(enough, k, 0), np.where(enough, n, G)
         right, wrong = enough * pass_hat_k(at, of, G), enough * pass_hat_k(of - at, of, G)
         spread = expected_gain_unbiased(at, of, G)
-        if reach < 1:
+        if reach < 0.9995:
             notes.append(
                 f"{1 - reach:.1%} of the groups have fewer than G = {G} answers and are left out of its shares"
             )
