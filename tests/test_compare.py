@@ -243,7 +243,10 @@ def test_where_all_prompts_agree_one_prompts_worth_is_left():
     """30 all wrong against 30 all right: resampling sees no spread; an interval of no width would be a lie."""
     a, b = Groups(np.arange(30), [0] * 30, [8] * 30), Groups(np.arange(30), [8] * 30, [8] * 30)
     found = both(a, b)
-    assert found["all_right"].real and found["all_right"].high > found["all_right"].difference > found["all_right"].low
+    assert (
+        found["all_right"].real
+        and found["all_right"].high == found["all_right"].difference == 1 > found["all_right"].low
+    )
     assert found["silent"].difference == 0 and found["silent"].low < 0 < found["silent"].high
     assert found["answers_per_mixed_group"].difference is None and found["gradient_never"].a is None
     assert "No mixed group in A and B" in [f.title for f in compare_findings(found)]

@@ -77,4 +77,4 @@ def _table(head: str, differences: Sequence[Difference], level: float) -> Table:
 def _verdict(d: Difference) -> str:
     if d.difference is None:
         return "–"
-    return "real" if d.real else "same" if d.equal else "not told apart"
+    return "real" if d.real else "same" if d.equal and d.low == d.high else "not told apart"

@@ -59,17 +59,17 @@ def values_of(totals: Floats, names: Sequence[str], ratios: Sequence[Ratio]) -> 
 
 
 def worth_of(totals: Floats, names: Sequence[str], ratios: Sequence[Ratio], prompts: Sequence[int]) -> Floats:
-    """By how much one prompt's groups, all of them silent or mixed instead, move each quantity; [2, quantities]."""
+    """By how much one prompt can move each quantity, about: the least that resampling may call its error; [2, q]."""
     at = {name: i for i, name in enumerate(names)}
     out = np.zeros((2, len(ratios)))
-    for side, sums in enumerate(np.split(totals, 2)):
+    for side, (sums, n) in enumerate(zip(np.split(totals, 2), prompts, strict=True)):
         for i, r in enumerate(ratios):
-            whole = sums[at["groups"]] if not r.bottom.startswith("groups_") else sums[at[r.bottom]]
-            one, bottom = whole / prompts[side], sums[at[r.bottom]]
-            if bottom > 0 and (r.bottom.startswith("groups") or r.bottom == "answers") and r.top != "sigma":
-                out[side, i] = r.factor * one / bottom
-            elif bottom > 0 and r.top == "answers":
-                out[side, i] = r.factor * sums[at[r.top]] / bottom * one / bottom * (r.bottom == "mixed")
+            top, bottom = sums[at[r.top]], sums[at[r.bottom]]
+            # Of a mean; σ is at most ½. What is paid follows from how many groups are mixed.
+            if r.unit != "times":
+                out[side, i] = (0.5 if r.name == "sigma" else 1.0) / n
+            elif "mixed" in (r.top, r.bottom) and min(top, bottom) > 0:
+                out[side, i] = r.factor * top / bottom * sums[at["groups"]] / n / sums[at["mixed"]]
     return out
 
 
@@ -98,6 +98,8 @@ def told_apart(
         d, se = float(difference[i]), float(error[i]) if live[i] else 0.0 if np.isfinite(error[i]) else np.inf
         ends = [d + c * se for c in (-critical, critical, -z, z)]
         held = all(map(isfinite, ends))
+        if r.unit == "share":
+            ends = [min(1.0, max(-1.0, x)) if abs(d) <= 1 else x for x in ends]
         low, high, alone_low, alone_high = (float(back(x)) if held else None for x in ends)
         out.append(
             Difference(
@@ -131,4 +133,4 @@ def _own(value: float, drawn: Floats, least: float, tail: float, unit: str) -> S
         return Share(float(value))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     low, high = max(0.0, min(low, value - least)), max(high, value + least)
-    return Share(float(value), float(low), float(min(1.0, high) if unit == "share" else high))
+    return Share(float(value), float(low), float(max(value, min(1.0, high)) if unit == "share" else high))

@@ -188,9 +188,9 @@ def _update(fitted: _Fitted, setting: Setting, band: Floats) -> dict[str, Floats
         k, n = fitted.k, fitted.n
         realised = np.where(n > 1, gain(k, n, dial), 0.0)
         return _named(realised[:, None] * band, realised, fitted.totals(limit)[:, 0])
-    at_g = expected_gain(p, G, dial)[:, None]
-    mass = np.stack([fitted.totals(at_g, column)[:, 0] for column in band.T], axis=1)
-    return _named(mass, mass.sum(1), fitted.totals(limit)[:, 0])
+    at_g = np.repeat(expected_gain(p, G, dial)[:, None], band.shape[1], axis=1)
+    found = fitted.totals(np.hstack([at_g, limit]), np.hstack([band, np.ones((len(band), 1))]))
+    return _named(found[:, :-1], found[:, :-1].sum(1), found[:, -1])
 
 
 def _memberships(k: Ints, n: Ints, answers: int) -> Floats:
@@ -230,13 +230,15 @@ class _Fitted:
 
         A resample changes the shares directly and, through the fit, the posteriors: the second part is
         `sensitivity`, centred so that it adds nothing to the data as they are.
+
+        Args: values: f on the grid, [J, m]; weight: [cells, m], by default 1; chosen problems alone count.
         """
-        each = self.chosen if weight is None else self.chosen * weight
+        each = self.chosen[:, None] * (np.ones(values.shape[1]) if weight is None else weight)
         believed = (self.rows * self.spread.weight) @ values / self.evidence[:, None]
-        scaled = (self.share * each / self.evidence)[:, None]
+        scaled = (self.share / self.evidence)[:, None] * each
         slope = values * (self.rows.T @ scaled) - self.rows.T @ (scaled * believed)
         moved = sensitivity(self.spread, self.cells, slope)
-        return each[:, None] * believed + moved - self.share @ moved
+        return each * believed + moved - self.share @ moved
 
 
 def _cells(groups: Groups) -> tuple[Groups, Ints]:

@@ -184,8 +184,7 @@ def sensitivity(spread: Mixture, tally: Groups, values: Floats) -> Floats:
     fitted = rows @ spread.weight
     dual, flatness = share / fitted, _FLATNESS / float(tally.count.sum())
     pull = (rows - fitted[:, None]) @ (spread.weight[:, None] * values) / flatness
-    moved = [_solve(rows, spread.weight, fitted, share / dual**2, column, flatness) for column in pull.T]
-    return np.stack(moved, axis=1) / dual[:, None]
+    return _solve(rows, spread.weight, fitted, share / dual**2, pull, flatness) / dual[:, None]
 
 
 def _flattest(rows: Floats, share: Floats, flatness: float) -> Floats:
@@ -237,7 +236,7 @@ def _newton(rows: Floats, share: Floats, dual: Floats, flatness: float) -> tuple
 
 
 def _solve(rows: Floats, weight: Floats, fitted: Floats, barrier: Floats, slope: Floats, flatness: float) -> Floats:
-    """(B Bᵀ / flatness + diag barrier)⁻¹ slope, B Bᵀ the covariance of the rows under the weights."""
+    """(B Bᵀ / flatness + diag barrier)⁻¹ slope, B Bᵀ the covariance of the rows under the weights; slope [rows, …]."""
     spread = (rows - fitted[:, None]) * np.sqrt(weight)
     m, points = rows.shape
     if m <= points:
@@ -249,5 +248,6 @@ def _solve(rows: Floats, weight: Floats, fitted: Floats, barrier: Floats, slope:
     scaled = spread / root[:, None]
     inner = scaled.T @ scaled
     inner[np.diag_indices(points)] += flatness
-    ahead = np.asarray(np.linalg.solve(inner, scaled.T @ (slope / root)), dtype=np.float64)
-    return (slope / root - scaled @ ahead) / root
+    right = (slope.T / root).T
+    ahead = np.asarray(np.linalg.solve(inner, scaled.T @ right), dtype=np.float64)
+    return ((right - scaled @ ahead).T / root).T
