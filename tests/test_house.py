@@ -16,10 +16,11 @@ ROOT = Path(__file__).parent.parent
 
 #: From the ground up; a module may import those before it. A folder stands for its files.
 ORDER = (
-    "errors", "checks", "arrays", "dial", "presets", "methods", "sigma", "expect", "law", "bands",
+    "errors", "limits", "checks", "arrays", "dial", "presets", "methods", "sigma", "expect", "law", "bands",
     "advantages", "identity", "groups", "estimate", "mixture", "bounds", "drift", "survey",
     "value", "odds", "belief", "baseline", "allocate", "plan", "stopping", "implied",
-    "splits", "audit", "findings", "simulate", "metrics", "tracker", "stream",
+    "splits", "audit", "findings", "measures", "resample", "differences", "compare", "compare_findings",
+    "simulate", "metrics", "tracker", "stream",
     "removed", "claimed", "foretold", "windows", "course", "course_findings",
     "readers.columns", "readers.reading", "readers.files", "readers.bigmath", "readers.grid",
     "readers.layout", "readers.lines", "readers.table", "readers.packed", "readers.rewards", "readers.repeats",
@@ -45,10 +46,12 @@ ORDER = (
     "experiments.lm_stops", "experiments.lm_findings",
     "experiments.lm_pictures", "experiments.halves", "experiments.spend", "experiments.lm_allocation",
     "experiments.lm_contest", "experiments.lm_contest_findings", "experiments.lm_contest_pictures",
-    "screen", "course_screen", "history_screen",
+    "scalar_course", "screen", "course_screen", "scalar_screen", "history_screen", "compare_screen",
     "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "lm_contest_screen",
     "output", "settings", "rewrite",
-    "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.show", "verbs.audit", "verbs.plan", "verbs.dials",
+    "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.running",
+    "verbs.show", "verbs.audit", "verbs.compare", "verbs.plan",
+    "verbs.dials",
     "verbs.reproduce", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from groupsigma.audit import Audit, audit
 from groupsigma.baseline import baseline
 from groupsigma.belief import Beliefs, Drift
 from groupsigma.bounds import Region, expected_gain_interval, region, silent_rate_interval
+from groupsigma.compare import Comparison, compare
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
 from groupsigma.drift import Forecast, forecast
 from groupsigma.errors import ArgumentError, GroupsigmaError, SourceError
@@ -32,6 +33,7 @@ from groupsigma.law import (
     required_group_size,
     silent_rate,
 )
+from groupsigma.measures import Setting
 from groupsigma.methods import Method, method_config
 from groupsigma.metrics import group_metrics
 from groupsigma.mixture import Mixture, Posterior, mixture
@@ -71,6 +73,7 @@ __all__ = [
     "Beliefs",
     "Borrowed",
     "Columns",
+    "Comparison",
     "Dial",
     "Drift",
     "Finding",
@@ -89,6 +92,7 @@ __all__ = [
     "Region",
     "RewardSummary",
     "Sampling",
+    "Setting",
     "SourceError",
     "Stopping",
     "Totals",
@@ -104,6 +108,7 @@ __all__ = [
     "by_dial",
     "cap_risk",
     "checked_rate",
+    "compare",
     "contrast",
     "difficulty_weight",
     "draws_per_kept_group",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from groupsigma import checks, splits
-from groupsigma.bands import BANDS
+from groupsigma.bands import BANDS, logged_band
 from groupsigma.bounds import Region, region
 from groupsigma.checks import Floats
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, Dial, expect_dial
@@ -302,8 +302,9 @@ def _bands(tally: Groups, belief: _Belief, G: int, dial: Dial, dial_name: str) -
     silent = weight * belief.of(silent_rate, G)
     mixed = weight - silent
     bands = []
-    for name, low, high, with_low, with_high in BANDS:
-        here = ((p > low) | (with_low & (p == low))) & ((p < high) | (with_high & (p == high)))
+    band = logged_band(p)
+    for number, (name, *_) in enumerate(BANDS):
+        here = band == number
         gradient = {rule: _ratio(m[here].sum(), m.sum()) or 0.0 for rule, m in mass.items()}
         gradient["dapo"] = gradient["grpo"]
         share = float(weight[here].sum())

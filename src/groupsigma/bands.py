@@ -23,6 +23,18 @@ INTERIOR = tuple(name for name, low, high, _, _ in BANDS if low < high)
 _EDGES = np.array([low for _, low, high, _, _ in BANDS if low < high][1:])
 
 
+def logged_band(rate: Floats) -> Ints:
+    """Which of BANDS each solve rate as logged is in.
+
+    >>> logged_band(np.array([0.0, 0.05, 0.1, 0.5, 0.9, 0.95, 1.0])).tolist()
+    [0, 1, 2, 3, 4, 5, 6]
+    """
+    inside = [
+        ((rate > a) | (at_a & (rate == a))) & ((rate < b) | (at_b & (rate == b))) for _, a, b, at_a, at_b in BANDS
+    ]
+    return np.argmax(inside, axis=0).astype(np.int64)
+
+
 def band_of(p: Floats) -> Ints:
     """Which of INTERIOR each believed solve rate is in.
 

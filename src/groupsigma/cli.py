@@ -12,6 +12,7 @@ import typer
 
 from groupsigma.errors import GroupsigmaError
 from groupsigma.verbs.audit import audit
+from groupsigma.verbs.compare import compare
 from groupsigma.verbs.dials import dials
 from groupsigma.verbs.plan import plan
 from groupsigma.verbs.probe import probe
@@ -40,6 +41,7 @@ def groupsigma(version: Annotated[bool, typer.Option("--version", help="Print th
 
 app.command(short_help="One group: sigma, advantages, update.")(show)
 app.command(short_help="Where a set of problems teaches.")(audit)
+app.command(short_help="Two runs or settings side by side.")(compare)
 app.command(short_help="Tries for each problem under a budget.")(plan)
 app.command(short_help="The named rules and trainers' presets.")(dials)
 app.command(short_help="The paper's numbers, claim by claim.")(reproduce)

@@ -169,6 +169,24 @@ def mixture(groups: Groups, *, points: int = _POINTS) -> Mixture:
     return Mixture(p, weight, max(0.0, gap), groups.problems)
 
 
+def sensitivity(spread: Mixture, tally: Groups, values: Floats) -> Floats:
+    """How Σ_j w_j f(p_j) of the fitted spread moves with the share of each (k, n): its first-order refit.
+
+    The derivative of the maximiser that `mixture` finds, through its dual: a resample with the shares s*
+    has, to first order, the value Σ w f + Σ_u (s*_u − s_u) sensitivity_u, without another fit.
+
+    Args: tally: as `groups.tally()` of the groups fitted, no row of count 0; values: f on the grid, [J, m].
+    Returns: float64 [rows, m], up to a constant for each column.
+    """
+    assert tally.n_correct is not None
+    share = tally.count / tally.count.sum()
+    rows = likelihood(tally.n_correct, tally.n_rollouts, spread.p)
+    fitted = rows @ spread.weight
+    dual, flatness = share / fitted, _FLATNESS / float(tally.count.sum())
+    pull = (rows - fitted[:, None]) @ (spread.weight[:, None] * values) / flatness
+    return _solve(rows, spread.weight, fitted, share / dual**2, pull, flatness) / dual[:, None]
+
+
 def _flattest(rows: Floats, share: Floats, flatness: float) -> Floats:
     """argmax_w Σ share log(rows w) − flatness Σ w log w over the simplex, through its dual.
 
@@ -218,7 +236,7 @@ def _newton(rows: Floats, share: Floats, dual: Floats, flatness: float) -> tuple
 
 
 def _solve(rows: Floats, weight: Floats, fitted: Floats, barrier: Floats, slope: Floats, flatness: float) -> Floats:
-    """(B Bᵀ / flatness + diag barrier)⁻¹ slope, B Bᵀ the covariance of the rows under the weights."""
+    """(B Bᵀ / flatness + diag barrier)⁻¹ slope, B Bᵀ the covariance of the rows under the weights; slope [rows, …]."""
     spread = (rows - fitted[:, None]) * np.sqrt(weight)
     m, points = rows.shape
     if m <= points:
@@ -230,5 +248,6 @@ def _solve(rows: Floats, weight: Floats, fitted: Floats, barrier: Floats, slope:
     scaled = spread / root[:, None]
     inner = scaled.T @ scaled
     inner[np.diag_indices(points)] += flatness
-    ahead = np.asarray(np.linalg.solve(inner, scaled.T @ (slope / root)), dtype=np.float64)
-    return (slope / root - scaled @ ahead) / root
+    right = (slope.T / root).T
+    ahead = np.asarray(np.linalg.solve(inner, scaled.T @ right), dtype=np.float64)
+    return ((right - scaled @ ahead).T / root).T

@@ -50,6 +50,18 @@ def find(sources: Sequence[str], scratch: Path, also: Sequence[str] = ()) -> lis
     return found
 
 
+def matching(sources: Sequence[str]) -> list[Path]:
+    """The files behind sources on the disk as they are now; none where there is nothing yet."""
+    found: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            found += [inner for inner in path.rglob("*") if inner.is_file()]
+        else:
+            found += [Path(name) for name in glob.glob(source, recursive=True)] or [path]
+    return found
+
+
 def common_format(found: Sequence[str]) -> str:
     """The format of all of these files: csv, json or parquet."""
     formats = {format_of(path) or _sniffed(path) for path in found}

@@ -69,9 +69,10 @@ def parsed(line: bytes) -> dict[str, Any]:
     return value
 
 
-def cleaned(paths: Sequence[str], fields: Mapping[str, Field] | None, target: Path) -> list[Bad]:
-    """The fields of all good lines, with `filename` and `line`, written to target; the bad lines. None: all fields.
+def cleaned(paths: Sequence[str], fields: Mapping[str, Field] | None, target: Path, growing: bool = False) -> list[Bad]:
+    """The fields of all good lines, with `filename` and `line`, written to target; the bad lines.
 
+    Args: fields: None for all; growing: an unfinished last line is not there yet.
     Read by DuckDB, what is written gives what the files would give without their bad lines.
     """
     bad = []
@@ -82,6 +83,8 @@ def cleaned(paths: Sequence[str], fields: Mapping[str, Field] | None, target: Pa
                     found = parsed(line)
                     row = found if fields is None else {**fitted(found, fields), "filename": path, "line": number}
                 except (ValueError, TypeError, RecursionError) as error:
+                    if growing and not line.endswith(b"\n"):
+                        continue
                     why = f"a field that is not {error}" if isinstance(error, TypeError) else str(error)
                     bad.append(Bad(Path(path).name, number, why, line[:40].decode(errors="replace").rstrip()))
                     continue

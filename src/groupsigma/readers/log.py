@@ -95,7 +95,7 @@ class Log:
         if unreadable:
             raise SourceError(unreadable[0], "whole JSON lines", "a line that is none", hint="unpack it to see which")
         target = self.scratch / "clean.jsonl"
-        self.bad = cleaned(self.paths, self.fields, target)
+        self.bad = cleaned(self.paths, self.fields, target, self.reading.growing)
         if self.bad and not self.reading.skip_bad:
             raise self._refused(self.bad[0])
 

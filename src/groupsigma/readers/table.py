@@ -57,9 +57,11 @@ def read_table(paths: Sequence[str], name: str, scratch: str, columns: Columns, 
         try:
             return read(paths, typed=form == "json")
         except duckdb.Error as error:
-            if reading.skip_bad and form == "json" and not files.is_document(paths):
+            if (reading.skip_bad or reading.growing) and form == "json" and not files.is_document(paths):
                 whole = Path(scratch) / "clean.jsonl"
-                bad = cleaned(paths, None, whole)
+                bad = cleaned(paths, None, whole, reading.growing)
+                if bad and not reading.skip_bad:
+                    raise
                 return read([str(whole)], _LARGE, left_out=len(bad))
             # Lines of many megabytes need buffers that would slow every other file down. Anything
             # else may be a value of another kind further down: as text it is read, or named.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from groupsigma.errors import ArgumentError
+from groupsigma.limits import Limit, met
 from groupsigma.verbs.options import (
     Answers,
     AsJson,
@@ -29,6 +30,7 @@ from groupsigma.verbs.options import (
     Step,
     reading,
 )
+from groupsigma.verbs.running import Teller, described, follow, over_time, own_numbers
 from groupsigma.verbs.told import fail_if, print_json
 from groupsigma.verbs.written import check_config, check_data, writing
 
@@ -79,6 +81,10 @@ def audit(
     cost_per_1k: Annotated[
         float | None, typer.Option("--cost-per-1k-rollouts", metavar="X", min=0.0, help="Price of 1,000 answers.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--follow", help="Of a log that grows: say what is new, until --fail-on holds or Ctrl-C.")
+    ] = False,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Between two looks, with --follow.")] = 30.0,
 ) -> None:
     """Where a set of problems teaches at a group size, and where it cannot; a log with steps also over time."""
     from groupsigma.audit import audit as run
@@ -88,9 +94,10 @@ def audit(
     from groupsigma.presets import find_dial
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
+    from groupsigma.readers.reading import Reading
     from groupsigma.settings import audit_settings
 
-    tests = [_parse_test(text) for text in fail_on or ()]
+    tests = [Limit.of(text) for text in fail_on or ()]
     check_config(config, as_json)
     out, read = check_data(source, data, data_out, {"--data-id": data_id, "--drop-above": drop_above})
     check_targets(out, {}, read)
@@ -99,13 +106,20 @@ def audit(
     options: dict[str, Any] = dict(
         group_size=group_size, dial=rule, dial_name=dial, false_positive=false_positive, false_negative=false_negative
     )
-    groups = load(source, columns, reading(layout, split, skip_bad, no_text))
+    how = reading(layout, split, skip_bad, no_text)
+    if live:
+        if as_json or config or data_out:
+            raise ArgumentError("--follow", "the screen for itself", "--json, --config or --data-out beside it")
+        growing = replace(how, growing=True)
+        teller = Teller(tests, dict(window=window, dial=rule, dial_name=dial))
+        follow(source, lambda: load(source, columns, growing), teller, every)
+    if columns == Columns() and how == Reading() and own_numbers(source, as_json, tests):
+        return
+    groups = load(source, columns, how)
     result = run(groups, **options)
     run_over_time = over_time(groups, window, cost_per_1k, rule, dial)
     metrics = result.metrics() | (run_over_time.metrics() if run_over_time else {})
-    for name, _, _ in tests:
-        if name not in metrics:
-            raise ArgumentError("--fail-on", "a number this audit has", repr(name), hint="one of " + ", ".join(metrics))
+    failed = met(tests, metrics, "audit")
     said = findings(result)
     told_over_time = course_findings(run_over_time) if run_over_time else ()
     choice = None
@@ -133,35 +147,4 @@ def audit(
 
         more = [Text(), *course_screen(run_over_time, told_over_time)] if run_over_time else []
         print_screen([*audit_screen(result, said), *more])
-    fail_if([f"{n} = {metrics[n]:.6g} {op} {limit:g}" for n, op, limit in tests if _holds(metrics[n], op, limit)])
-
-
-def over_time(groups: Any, window: int | None, cost_per_1k: float | None, dial: Any, dial_name: str) -> Any:
-    """The course of a log that has several steps; None for another, which the options of a run do not fit."""
-    from groupsigma.course import course
-
-    steps = groups.step
-    if steps is not None and groups.rate is None and (groups.count == 1).all() and (steps != steps[0]).any():
-        return course(groups, window=window, dial=dial, dial_name=dial_name, cost_per_1k=cost_per_1k)
-    for option, value in {"--window": window, "--cost-per-1k-rollouts": cost_per_1k}.items():
-        if value is not None:
-            raise ArgumentError(option, "a log with several steps", "none", hint="name their column with --step")
-    return None
-
-
-def described(course: Any, findings: Any) -> dict[str, Any]:
-    """A course as JSON has it."""
-    return {**course.to_dict(), "findings": [vars(f) for f in findings]}
-
-
-def _parse_test(text: str) -> tuple[str, str, float]:
-    match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*([-+.\deE]+)(%?)\s*", text)
-    try:
-        assert match is not None
-        return match[1], match[2], float(match[3]) / (100 if match[4] else 1)
-    except (AssertionError, ValueError):
-        raise ArgumentError("--fail-on", "a test like 'silent>0.5'", repr(text)) from None
-
-
-def _holds(value: float, op: str, limit: float) -> bool:
-    return {"<": value < limit, ">": value > limit, "<=": value <= limit, ">=": value >= limit}[op]
+    fail_if(failed)

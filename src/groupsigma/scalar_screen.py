@@ -1,0 +1,30 @@
+"""A trainer's own numbers as text."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from groupsigma.scalar_course import ScalarCourse
+from groupsigma.screen import many, table_of
+
+
+def scalar_screen(course: ScalarCourse) -> list[RenderableType]:
+    """Windows of the run, and what these numbers cannot tell."""
+    whole = course.stretches[-1]
+    names = ", ".join(f"{role.replace('_', ' ')} = {name}" for role, name in course.names.items())
+    head = f"{many(whole.steps, 'step')} of the trainer's own numbers: {names}"
+    table = table_of("steps", "reward", "silent", "all wrong", "all right", "all right, bounds")
+    for at, s in enumerate(course.stretches):
+        name = "all" if at and at == len(course.stretches) - 1 else f"{s.first}–{s.last}"
+        bounds = "–" if s.all_right_low is None else f"{s.all_right_low:.1%} to {s.all_right_high:.1%}"
+        reward = "–" if s.reward is None else f"{s.reward:.3f}"
+        table.add_row(name, reward, *(_share(x) for x in (s.silent, s.all_wrong, s.all_right)), bounds)
+    parts: list[RenderableType] = [Text(course.source, style="bold"), Text(head), Text(), table, Text()]
+    parts.append(Text("What these numbers cannot tell", style="bold"))
+    return parts + [Padding(Text(line), (0, 0, 0, 3)) for line in (*course.missing, f"→ {course.remedy}")]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"

@@ -1,0 +1,136 @@
+"""What audit says of a run: its course, a trainer's own numbers, and a log that is still being written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from groupsigma.errors import ArgumentError, SourceError
+from groupsigma.limits import Limit, met
+from groupsigma.verbs.told import fail_if, print_json
+
+#: A file that cannot be read is being written; when it has not changed for so many looks it is broken.
+_PATIENCE = 3
+
+
+def over_time(groups: Any, window: int | None, cost_per_1k: float | None, dial: Any, dial_name: str) -> Any:
+    """The course of a log that has several steps; None for another, which the options of a run do not fit."""
+    from groupsigma.course import course
+
+    steps = groups.step
+    if steps is not None and groups.rate is None and (groups.count == 1).all() and (steps != steps[0]).any():
+        claimed = groups.intake.claimed if groups.intake is not None and groups.intake.claimed else None
+        return course(groups, window=window, dial=dial, dial_name=dial_name, cost_per_1k=cost_per_1k, claimed=claimed)
+    for option, value in {"--window": window, "--cost-per-1k-rollouts": cost_per_1k}.items():
+        if value is not None:
+            raise ArgumentError(option, "a log with several steps", "none", hint="name their column with --step")
+    return None
+
+
+def described(course: Any, findings: Any) -> dict[str, Any]:
+    """A course as JSON has it."""
+    return {**course.to_dict(), "findings": [vars(f) for f in findings]}
+
+
+def own_numbers(sources: Sequence[str], as_json: bool, limits: Sequence[Limit]) -> bool:
+    """Says what a trainer's own numbers tell, where the source is a log of them; whether it was."""
+    from groupsigma.readers.scalars import read_scalars
+
+    if len(sources) != 1 or not Path(sources[0]).is_file():
+        return False
+    scalars = read_scalars(sources[0])
+    if scalars is None:
+        return False
+    from groupsigma.scalar_course import scalar_course
+
+    found = scalar_course(scalars)
+    metrics = found.metrics()
+    failed = met(limits, metrics, "log of scalars")
+    if as_json:
+        print_json({**found.to_dict(), "metrics": metrics})
+    else:
+        from groupsigma.scalar_screen import scalar_screen
+        from groupsigma.screen import show
+
+        show(scalar_screen(found))
+    fail_if(failed)
+    return True
+
+
+def follow(
+    sources: Sequence[str],
+    read: Callable[[], Any],
+    tell: Callable[[Any], Sequence[str]],
+    every: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Reads a log again whenever it has grown, says what is new of it, and ends with exit 1 when a limit is met.
+
+    Args: read: gives Groups; tell: prints what is new, gives the limits that are met, in words.
+    """
+    seen: tuple[Any, ...] = ()
+    tried = 0
+    while True:
+        now = signature(sources)
+        if now != seen or 0 < tried < _PATIENCE:
+            try:
+                fail_if(tell(read()))
+                tried = 0
+            except SourceError as error:
+                tried = tried + 1 if now == seen else 1
+                if tried == _PATIENCE:
+                    raise
+                typer.echo(f"waiting: {str(error).splitlines()[0]}", err=True)
+            seen = now
+        sleep(every)
+
+
+def signature(sources: Sequence[str]) -> tuple[Any, ...]:
+    """What changes when files of these sources do: their names, sizes and times."""
+    from groupsigma.readers.files import matching
+
+    found = []
+    for path in matching(sources):
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            continue
+        found.append((str(path), state.st_size, state.st_mtime_ns))
+    return tuple(sorted(found))
+
+
+#: A finding whose numbers alone moved is not said again.
+_DIGITS = str.maketrans("", "", "0123456789.,%")
+
+
+class Teller:
+    """Says of a growing log one line when it has grown, and each finding when it is new or has changed."""
+
+    def __init__(self, limits: Sequence[Limit], options: dict[str, Any]) -> None:
+        self.limits, self.options = limits, options
+        self.said: set[str] = set()
+
+    def __call__(self, groups: Any) -> list[str]:
+        """The limits that are met."""
+        from groupsigma.course_findings import course_findings
+
+        course = over_time(groups, self.options["window"], None, self.options["dial"], self.options["dial_name"])
+        if course is None:
+            typer.echo(f"{groups.problems:,} groups of one step: nothing to compare it with yet")
+            return []
+        last = course.windows[-1]
+        typer.echo(
+            f"step {last.last}: {course.whole.groups:,} groups; steps {last.first} to {last.last} {last.silent:.1%} "
+            f"silent ({last.all_right:.1%} all right, {last.all_wrong:.1%} all wrong); {course.spent:,} answers "
+            f"({course.spent_share:.1%}) on silence so far"
+        )
+        for finding in course_findings(course):
+            key = finding.title.translate(_DIGITS)
+            if key not in self.said:
+                typer.echo(f"  {finding.title}\n    {finding.evidence}\n    → {finding.remedy}")
+            self.said.add(key)
+        return met(self.limits, course.metrics(), "run")
