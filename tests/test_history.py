@@ -9,6 +9,7 @@ from scipy.special import beta
 
 from groupsigma import ArgumentError, Groups, load
 from groupsigma.drift import visits
+from groupsigma.errors import SourceError
 from groupsigma.experiments import history as h
 from groupsigma.experiments.history_pictures import history_figures
 from groupsigma.history_screen import history_screen
@@ -58,6 +59,12 @@ def test_without_the_data_it_is_refused(tmp_path, monkeypatch):
         h.history(tmp_path)
     monkeypatch.setenv("GROUPSIGMA_DATA", str(tmp_path))
     with pytest.raises(ArgumentError, match=r"no real/one_shot_rlvr/history\.csv"):
+        h.history(tmp_path)
+
+
+def test_results_of_something_else_are_refused(tmp_path):
+    (tmp_path / "results.json").write_text('{"schema": "groupsigma.allocation/1"}')
+    with pytest.raises(SourceError, match="results of schema groupsigma"):
         h.history(tmp_path)
 
 

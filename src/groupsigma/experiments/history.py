@@ -18,11 +18,13 @@ from scipy.special import betaln, expit, logit
 from groupsigma import arrays
 from groupsigma.checks import Floats, Ints
 from groupsigma.drift import forecast, visits
-from groupsigma.errors import ArgumentError
+from groupsigma.errors import ArgumentError, SourceError
 from groupsigma.groups import Groups
 from groupsigma.law import silent_rate
 from groupsigma.readers import load
 
+#: Bumped when a key of the results is renamed or changes its meaning.
+SCHEMA = "groupsigma.history/1"
 DATA = Path("real") / "one_shot_rlvr" / "history.csv"
 #: From here on problems drop out, as the run ends.
 LAST = 50
@@ -38,7 +40,14 @@ def history(folder: Path) -> dict[str, Any]:
     """
     path = folder / "results.json"
     if path.is_file():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["schema"] == SCHEMA:
+                return dict(found)
+        except (ValueError, KeyError, TypeError):
+            pass
+        needs = f"results of schema {SCHEMA}"
+        raise SourceError("reproduce", needs, "something else", str(path), hint="remove it, or name a folder")
     data = os.environ.get("GROUPSIGMA_DATA")
     if not data or not (Path(data) / DATA).is_file():
         got = f"no {DATA.as_posix()} in it" if data else "no GROUPSIGMA_DATA"
@@ -66,6 +75,7 @@ def compared(groups: Groups) -> dict[str, Any]:
     # The mean |normal| of each visit's own spread: what is left when every prediction is right.
     spread = [np.sqrt((q * (1 - q)).sum()) / len(q) for q in (told[OURS][visit == v] for v in range(1, last))]
     return {
+        "schema": SCHEMA,
         "groups": len(k),
         "foretold": int(known.sum()),
         "prompts": len(arrays.factorize(groups.prompt_ids)[1]),
