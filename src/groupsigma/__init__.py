@@ -10,12 +10,14 @@ from groupsigma.baseline import baseline
 from groupsigma.belief import Beliefs, Drift
 from groupsigma.bounds import Region, expected_gain_interval, region, silent_rate_interval
 from groupsigma.compare import Comparison, compare
+from groupsigma.course import Course, course
+from groupsigma.course_findings import course_findings
 from groupsigma.dial import DAPO, DR_GRPO, GRPO, LOGIT, MAXRL, RLOO, Dial, pass_at
 from groupsigma.drift import Forecast, forecast
 from groupsigma.errors import ArgumentError, GroupsigmaError, SourceError
 from groupsigma.estimate import expected_gain_unbiased, mean_over_prompts, pass_at_k, pass_hat_k, silent_rate_unbiased
 from groupsigma.findings import Finding, findings
-from groupsigma.groups import Groups, RewardSummary
+from groupsigma.groups import Groups, Intake, RewardSummary
 from groupsigma.identity import Identity, identity
 from groupsigma.implied import Sampling, by_dial, redrawn_weight, sampling
 from groupsigma.law import (
@@ -41,6 +43,8 @@ from groupsigma.plan import Plan, Totals, plan
 from groupsigma.presets import DIALS, PRESETS, Preset, find_dial
 from groupsigma.readers import load
 from groupsigma.readers.columns import Columns
+from groupsigma.readers.reading import Reading
+from groupsigma.removed import Removed, silent_removed
 from groupsigma.sigma import (
     advantage_pair,
     advantage_table,
@@ -56,6 +60,7 @@ from groupsigma.stopping import Stopping, should_continue, stopping
 from groupsigma.survey import Borrowed, borrow, interval_width, problems_needed
 from groupsigma.tracker import Foresight, Tracker
 from groupsigma.value import Goal, beta_value, group_value
+from groupsigma.watch import Watch
 
 __version__ = "0.1.0"
 
@@ -74,6 +79,7 @@ __all__ = [
     "Borrowed",
     "Columns",
     "Comparison",
+    "Course",
     "Dial",
     "Drift",
     "Finding",
@@ -83,13 +89,16 @@ __all__ = [
     "Groups",
     "GroupsigmaError",
     "Identity",
+    "Intake",
     "Method",
     "Mixture",
     "Plan",
     "Posterior",
     "Preset",
+    "Reading",
     "Records",
     "Region",
+    "Removed",
     "RewardSummary",
     "Sampling",
     "Setting",
@@ -97,6 +106,7 @@ __all__ = [
     "Stopping",
     "Totals",
     "Tracker",
+    "Watch",
     "advantage_pair",
     "advantage_table",
     "advantages",
@@ -110,6 +120,8 @@ __all__ = [
     "checked_rate",
     "compare",
     "contrast",
+    "course",
+    "course_findings",
     "difficulty_weight",
     "draws_per_kept_group",
     "expected_gain",
@@ -149,6 +161,7 @@ __all__ = [
     "silent_rate",
     "silent_rate_interval",
     "silent_rate_unbiased",
+    "silent_removed",
     "simulate",
     "slope",
     "stopping",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from groupsigma.course import ENOUGH, LEARNT, Course
 from groupsigma.findings import Finding
+from groupsigma.removed import Removed
 
 #: Changes and differences below this many points are not worth words.
 _POINT = 0.02
@@ -22,16 +23,15 @@ def course_findings(course: Course) -> tuple[Finding, ...]:
     '100.0% of the groups are silent from first to last'
     """
     removed = course.removed is not None and course.removed.removed
-    said = [_removed(course) if removed else _silence(course)]
+    said = [_silence(course) if course.removed is None or not removed else removed_finding(course.removed)]
     said += [_claimed(course)] if course.claimed and course.claimed.different else []
     said += [] if removed or course.whole.foretold == 0 else [_closed_form(course)]
     said += [f for f in (None if removed else _spent(course), _unchecked(course)) if f is not None]
     return tuple(said)
 
 
-def _removed(course: Course) -> Finding:
-    r = course.removed
-    assert r is not None
+def removed_finding(r: Removed) -> Finding:
+    """That silent groups are missing, and what the mixed ones say of them."""
     chance = (
         f"{r.silent:,} of {r.groups:,} logged groups are silent; with none removed at least {r.expected:,.0f} would be"
     )

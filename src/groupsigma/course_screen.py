@@ -12,7 +12,9 @@ from rich.text import Text
 from groupsigma.bands import INTERIOR
 from groupsigma.course import Course
 from groupsigma.findings import Finding
+from groupsigma.groups import Groups
 from groupsigma.presets import spoken
+from groupsigma.removed import Removed
 from groupsigma.screen import many, table_of
 from groupsigma.windows import Window
 
@@ -37,6 +39,22 @@ def course_screen(course: Course, findings: Sequence[Finding]) -> list[Renderabl
     if course.notes:
         parts += [Text(), *(Text(f"note: {note}", style="dim") for note in course.notes)]
     return parts
+
+
+def removed_screen(groups: Groups, removed: Removed, findings: Sequence[Finding]) -> list[RenderableType]:
+    """A log without its silent groups: what was read, and why it has no silent share."""
+    kept = (
+        f"{many(groups.problems, 'group')}, {many(groups.answers, 'answer')}, of which {removed.silent:,} groups silent"
+    )
+    parts: list[RenderableType] = [Text(groups.source or "groups", style="bold"), Text(kept), Text()]
+    parts.append(Text("no silent share can be read from this log", style="bold"))
+    for finding in findings:
+        parts += [
+            Padding(Text(line), (0, 0, 0, 3)) for line in (finding.title, finding.evidence, f"→ {finding.remedy}")
+        ]
+    why = groups.intake.filter if groups.intake is not None else ""
+    notes = [*groups.notes, *([why] if why else [])]
+    return [*parts, Text(), *(Text(f"note: {note}", style="dim") for note in notes)]
 
 
 def _head(course: Course) -> str:

@@ -5,7 +5,7 @@ Beliefs about the prompts met so far; a prompt not met yet is as the population 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,6 +64,8 @@ class Tracker:
 
     def __init__(self, beliefs: Beliefs | None = None) -> None:
         self.beliefs = beliefs
+        #: Called with every batch of groups: prompt ids, what their answers got, the step.
+        self.listeners: list[Callable[[Sequence[Any], Scored, int], None]] = []
         self._number: dict[Any, int] = {}
         if beliefs is not None:
             self.beliefs = replace(beliefs, drift=replace(beliefs.drift, learn=0.0))
@@ -144,6 +146,8 @@ class Tracker:
             prompt_ids: [M], the groups' prompts. scored: what their answers got. sizes: [M] answers asked for.
             dial: whose update the shares are of. weight: [M] how a group counts in the loss; None: all the same.
         """
+        for hear in self.listeners:
+            hear(prompt_ids, scored, step)
         told = scored.metrics()
         if scored.right is None:
             return told

@@ -20,6 +20,7 @@ from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
 from groupsigma.metrics import Scored
 from groupsigma.tracker import Tracker
+from groupsigma.watch import Watch
 
 
 def monitor(
@@ -28,6 +29,7 @@ def monitor(
     dial: Dial = GRPO,
     prompt_id: str = "prompt_id",
     history: Groups | Beliefs | None = None,
+    watch: Watch | None = None,
 ) -> Callable[..., Any]:
     """The same reward function, which also logs the `group/…` metrics of what it judged.
 
@@ -36,7 +38,7 @@ def monitor(
 
     Args:
         reward: a TRL reward function, called with keywords; not a coroutine.
-        dial: the rule whose gradient shares are logged. prompt_id, history: as for `GRPOTrainer`.
+        dial: the rule whose gradient shares are logged. prompt_id, history, watch: as for `GRPOTrainer`.
 
     >>> judge = monitor(lambda prompts, completions, **_: [1.0, 0.0, 1.0, 1.0])
     >>> told = {}
@@ -49,6 +51,8 @@ def monitor(
     if not callable(reward) or inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(_call(reward)):
         raise ArgumentError("monitor", "a reward function that is not a coroutine", repr(reward)[:60])
     tracker = Tracker(Beliefs.of_groups(history) if isinstance(history, Groups) else history)
+    if watch is not None:
+        tracker.listeners.append(watch.see)
 
     def judged(*args: Any, **given: Any) -> Any:
         rewards = reward(*args, **given)

@@ -40,6 +40,8 @@ from groupsigma.trainers.given import judge_column, label, whole_tries
 from groupsigma.trainers.notes import say
 from groupsigma.trainers.order import EpochSampler, order
 from groupsigma.trainers.rollouts import Filled, Group, answers, filled, lengths, share, whole
+from groupsigma.trainers.watch import WatchCallback
+from groupsigma.watch import Watch
 
 WHO = "GRPOTrainer"
 
@@ -66,6 +68,7 @@ class GRPOTrainer(trl.GRPOTrainer):
             Right for every loss type of TRL: each is linear in an answer's advantage once its sign is known.
         prompt_id: column of ids; where the data has none, the row's number, under that name.
         history: what is known of the prompts before the run (`load(...)`, `Beliefs`), for the predictions.
+        watch: says what is new of the run every so many steps, and ends it when a limit is met.
 
     Attributes: tracker: beliefs about every prompt met. draws: the account of groups drawn and kept.
 
@@ -90,6 +93,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         weight: Literal["equal", "proportional"] = "equal",
         prompt_id: str = "prompt_id",
         history: Groups | Beliefs | None = None,
+        watch: Watch | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -125,6 +129,10 @@ class GRPOTrainer(trl.GRPOTrainer):
             needs = f"a data set of at least {max(prompts, self._candidates)} prompts"
             raise ArgumentError(WHO, needs, f"{self._walk.rows} rows", hint="a smaller generation batch")
         self.add_callback(_Told(self))
+        self._watch = watch
+        if watch is not None:
+            self.tracker.listeners.append(watch.see)
+            self.add_callback(WatchCallback(watch))
 
     # ---- one generation batch -------------------------------------------------------------------------------------
 
@@ -414,6 +422,8 @@ class GRPOTrainer(trl.GRPOTrainer):
             return
         arrays, numbers = held
         self.tracker = Tracker.from_state(arrays)
+        if self._watch is not None:
+            self.tracker.listeners.append(self._watch.see)
         self.draws.restore(numbers["draws"])
         if self._walk is not None:
             self._walk.position = numbers["position"]

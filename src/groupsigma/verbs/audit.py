@@ -30,7 +30,7 @@ from groupsigma.verbs.options import (
     Step,
     reading,
 )
-from groupsigma.verbs.running import Teller, described, follow, over_time, own_numbers
+from groupsigma.verbs.running import Teller, described, filtered, follow, over_time, own_numbers
 from groupsigma.verbs.told import fail_if, print_json
 from groupsigma.verbs.written import check_config, check_data, writing
 
@@ -116,6 +116,8 @@ def audit(
     if columns == Columns() and how == Reading() and own_numbers(source, as_json, tests):
         return
     groups = load(source, columns, how)
+    if config is None and data_out is None and filtered(groups, as_json, tests):
+        return
     result = run(groups, **options)
     run_over_time = over_time(groups, window, cost_per_1k, rule, dial)
     metrics = result.metrics() | (run_over_time.metrics() if run_over_time else {})

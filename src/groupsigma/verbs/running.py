@@ -36,6 +36,30 @@ def described(course: Any, findings: Any) -> dict[str, Any]:
     return {**course.to_dict(), "findings": [vars(f) for f in findings]}
 
 
+def filtered(groups: Any, as_json: bool, limits: Sequence[Limit]) -> bool:
+    """Says that a log lacks its silent groups, where it does, in place of wrong shares; whether it did."""
+    from groupsigma.removed import silent_removed
+
+    removed = silent_removed(groups)
+    if removed is None or not removed.removed:
+        return False
+    from groupsigma.course_findings import removed_finding
+
+    finding = removed_finding(removed)
+    metrics = {"silent_removed": removed.low}
+    failed = met(limits, metrics, "log without its silent groups")
+    if as_json:
+        told = {"silent": None, "removed": removed.to_dict(), "findings": [vars(finding)], "notes": list(groups.notes)}
+        print_json({"schema": "groupsigma.removed/1", "source": groups.source, **told, "metrics": metrics})
+    else:
+        from groupsigma.course_screen import removed_screen
+        from groupsigma.screen import show
+
+        show(removed_screen(groups, removed, [finding]))
+    fail_if(failed)
+    return True
+
+
 def own_numbers(sources: Sequence[str], as_json: bool, limits: Sequence[Limit]) -> bool:
     """Says what a trainer's own numbers tell, where the source is a log of them; whether it was."""
     from groupsigma.readers.scalars import read_scalars
@@ -103,34 +127,23 @@ def signature(sources: Sequence[str]) -> tuple[Any, ...]:
     return tuple(sorted(found))
 
 
-#: A finding whose numbers alone moved is not said again.
-_DIGITS = str.maketrans("", "", "0123456789.,%")
-
-
 class Teller:
-    """Says of a growing log one line when it has grown, and each finding when it is new or has changed."""
+    """Says of a growing log one line when it has grown, and each finding when it is new."""
 
     def __init__(self, limits: Sequence[Limit], options: dict[str, Any]) -> None:
-        self.limits, self.options = limits, options
-        self.said: set[str] = set()
+        from groupsigma.watch import Said
+
+        self.limits, self.options, self.said = limits, options, Said()
 
     def __call__(self, groups: Any) -> list[str]:
         """The limits that are met."""
         from groupsigma.course_findings import course_findings
+        from groupsigma.watch import spoken, summary
 
         course = over_time(groups, self.options["window"], None, self.options["dial"], self.options["dial_name"])
         if course is None:
             typer.echo(f"{groups.problems:,} groups of one step: nothing to compare it with yet")
             return []
-        last = course.windows[-1]
-        typer.echo(
-            f"step {last.last}: {course.whole.groups:,} groups; steps {last.first} to {last.last} {last.silent:.1%} "
-            f"silent ({last.all_right:.1%} all right, {last.all_wrong:.1%} all wrong); {course.spent:,} answers "
-            f"({course.spent_share:.1%}) on silence so far"
-        )
-        for finding in course_findings(course):
-            key = finding.title.translate(_DIGITS)
-            if key not in self.said:
-                typer.echo(f"  {finding.title}\n    {finding.evidence}\n    → {finding.remedy}")
-            self.said.add(key)
+        for text in (summary(course), *map(spoken, self.said.new(course_findings(course)))):
+            typer.echo(text.replace("\n", "\n  "))
         return met(self.limits, course.metrics(), "run")
