@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,8 +28,10 @@ def balanced(groups):
     return sum(parts) == intake.rows
 
 
-def test_every_layout_has_a_writer_here():
+def test_every_layout_has_a_writer_here_and_a_line_in_its_page():
     assert set(logs.WRITERS) == set(LAYOUTS)
+    page = Path(__file__).parent.parent / "docs" / "logs.md"
+    assert all(f"\n| `{name}` |" in page.read_text() for name in LAYOUTS)
 
 
 @pytest.mark.parametrize("name", logs.WRITERS)

@@ -8,15 +8,15 @@ import sys
 import time
 from types import SimpleNamespace
 
-import logs
 import numpy as np
 import pytest
-from logs import answers
 
+import logs
 from groupsigma.errors import ArgumentError, SourceError
 from groupsigma.trainers.monitor import monitor
 from groupsigma.verbs.running import follow
 from groupsigma.watch import Watch
+from logs import answers
 
 CASES = ((4, 4), (0, 4), (4, 4), (1, 4))
 
@@ -35,7 +35,9 @@ def test_it_looks_every_so_many_steps_and_says_findings_once():
     told = []
     assert silent_run(Watch(every=3, tell=told.append), 9, share=0.5) == [False] * 9
     assert len(told) == 3
-    assert told[0].startswith("step 2: 24 groups; steps 2 to 2 50.0% silent (50.0% all right, 0.0% all wrong); 48 answers")
+    assert told[0].startswith(
+        "step 2: 24 groups; steps 2 to 2 50.0% silent (50.0% all right, 0.0% all wrong); 48 answers"
+    )
     assert "50.0% of the groups are silent" in told[0] and "are silent from first" not in told[2]
 
 

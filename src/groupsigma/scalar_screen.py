@@ -17,7 +17,8 @@ def scalar_screen(course: ScalarCourse) -> list[RenderableType]:
     head = f"{many(whole.steps, 'step')} of the trainer's own numbers: {names}"
     table = table_of("steps", "reward", "silent", "all wrong", "all right", "all right, bounds")
     for at, s in enumerate(course.stretches):
-        name = "all" if at and at == len(course.stretches) - 1 else f"{s.first}–{s.last}"
+        alone = str(s.first) if s.first == s.last else f"{s.first}–{s.last}"
+        name = "all" if at and at == len(course.stretches) - 1 else alone
         bounds = "–" if s.all_right_low is None else f"{s.all_right_low:.1%} to {s.all_right_high:.1%}"
         reward = "–" if s.reward is None else f"{s.reward:.3f}"
         table.add_row(name, reward, *(_share(x) for x in (s.silent, s.all_wrong, s.all_right)), bounds)
