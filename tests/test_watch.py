@@ -36,7 +36,7 @@ def test_it_looks_every_so_many_steps_and_says_findings_once():
     assert silent_run(Watch(every=3, tell=told.append), 9, share=0.5) == [False] * 9
     assert len(told) == 3
     assert told[0].startswith(
-        "step 2: 24 groups; steps 2 to 2 50.0% silent (50.0% all right, 0.0% all wrong); 48 answers"
+        "step 2: 24 groups so far; at this step 50.0% silent (50.0% all right, 0.0% all wrong); 48 answers"
     )
     assert "50.0% of the groups are silent" in told[0] and "are silent from first" not in told[2]
 
@@ -123,7 +123,7 @@ def test_follow_from_the_shell_ends_when_a_limit_is_met(tmp_path):
     folder = logs.verl(tmp_path / "run", [a for step in (1, 2) for a in answers(CASES, step)])
     child = groupsigma("audit", folder, "--follow", "--every", "0.2", "--fail-on", "silent_last_window>0.9")
     try:
-        assert child.stdout.readline().startswith("step 2: 8 groups; steps 2 to 2 75.0% silent")
+        assert child.stdout.readline().startswith("step 2: 8 groups so far; at this step 75.0% silent")
         # A line that is only half there is not there yet.
         text = "".join(
             json.dumps({"input": a.prompt, "output": a.text, "score": 1.0, "step": 3}) + "\n" for a in answers(CASES)
@@ -133,7 +133,7 @@ def test_follow_from_the_shell_ends_when_a_limit_is_met(tmp_path):
     finally:
         child.kill()
     assert child.returncode == 1, errors
-    assert "step 3: 12 groups; steps 3 to 3 100.0% silent" in out
+    assert "step 3: 12 groups so far; at this step 100.0% silent" in out
     assert "failed: silent_last_window = 1 > 0.9" in errors
 
 

@@ -42,10 +42,11 @@ class Said:
 def summary(course: Course) -> str:
     """A run so far in one line."""
     last = course.windows[-1]
+    where = "at this step" if last.first == last.last else f"from step {last.first} on"
     return (
-        f"step {last.last}: {course.whole.groups:,} groups; steps {last.first} to {last.last} {last.silent:.1%} silent "
+        f"step {last.last}: {course.whole.groups:,} groups so far; {where} {last.silent:.1%} silent "
         f"({last.all_right:.1%} all right, {last.all_wrong:.1%} all wrong); {course.spent:,} answers "
-        f"({course.spent_share:.1%}) on silence so far"
+        f"({course.spent_share:.1%}) on silence"
     )
 
 
