@@ -87,7 +87,7 @@ class Plan:
 
 STARTS: dict[str, Plan] = {
     "bigmath": Plan(GRID, TUNING, tuple(name for name in ENTRIES if name not in MAPPED), MIDDLE, True),
-    "flat": Plan(MIDDLE, TUNING[:1], (), MIDDLE, False),
+    "flat": Plan(MIDDLE, TUNING[:1], ("dr-grpo", "dapo", "top-k"), MIDDLE, False),
 }
 
 
