@@ -22,7 +22,7 @@ ORDER = (
     "splits", "audit", "findings", "measures", "resample", "differences", "compare", "compare_findings",
     "simulate", "metrics", "tracker", "stream",
     "removed", "claimed", "foretold", "windows", "course", "course_findings", "watch",
-    "readers.columns", "readers.reading", "readers.files", "readers.bigmath", "readers.grid",
+    "readers.columns", "readers.reading", "readers.files", "readers.bigmath", "readers.grid", "readers.sums",
     "readers.layout", "readers.lines", "readers.table", "readers.packed", "readers.rewards", "readers.repeats",
     "readers.trl", "readers.verl", "readers.prime_rl", "readers.verifiers", "readers.skyrl", "readers.lm_eval",
     "readers.inspect_ai", "readers.slime", "readers.layouts", "readers.scalars",

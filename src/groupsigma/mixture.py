@@ -38,6 +38,10 @@ def solve_rate_grid(points: int = _POINTS) -> Floats:
     return grid
 
 
+#: Rows as combinations of a basis, and the basis.
+Span = tuple[Floats, Floats]
+
+
 def likelihood(k: ArrayLike, n: ArrayLike, p: Floats) -> Floats:
     """p^k (1−p)^(n−k) for each row (k, n) and grid point, each row divided by its largest. float64 [..., J]."""
     right, size = checks.counts("likelihood", k, n, ("k", "n"))
@@ -163,7 +167,8 @@ def mixture(groups: Groups, *, points: int = _POINTS) -> Mixture:
     seen = tally.count > 0
     rows = likelihood(tally.n_correct[seen], tally.n_rollouts[seen], p)
     share = tally.count[seen] / tally.count.sum()
-    weight = _flattest(rows, share, _FLATNESS / float(tally.count.sum()))
+    span = _span(rows, int(tally.n_rollouts[seen].max()), p)
+    weight = _flattest(rows, share, _FLATNESS / float(tally.count.sum()), span)
     # No mixture gains more than this, by concavity (Lindsay's gradient at the best single point).
     gap = float((rows.T @ (share / (rows @ weight))).max() - 1)
     return Mixture(p, weight, max(0.0, gap), groups.problems)
@@ -184,10 +189,23 @@ def sensitivity(spread: Mixture, tally: Groups, values: Floats) -> Floats:
     fitted = rows @ spread.weight
     dual, flatness = share / fitted, _FLATNESS / float(tally.count.sum())
     pull = (rows - fitted[:, None]) @ (spread.weight[:, None] * values) / flatness
-    return _solve(rows, spread.weight, fitted, share / dual**2, pull, flatness) / dual[:, None]
+    span = _span(rows, int(tally.n_rollouts.max()), spread.p)
+    return _solve(rows, spread.weight, fitted, share / dual**2, pull, flatness, span) / dual[:, None]
 
 
-def _flattest(rows: Floats, share: Floats, flatness: float) -> Floats:
+def _span(rows: Floats, n: int, p: Floats) -> Span | None:
+    """Rows as combinations A of an orthonormal basis Q, [rows, n+1] and [n+1, J]; None where that is no saving.
+
+    A likelihood of at most n answers is a polynomial of degree n in p, however many rows there are.
+    """
+    if 2 * (n + 1) > min(rows.shape):
+        return None
+    _, size, basis = np.linalg.svd(likelihood(np.arange(n + 1), np.full(n + 1, n), p), full_matrices=False)
+    basis = basis[size > 1e-14 * size[0]]
+    return rows @ basis.T, basis
+
+
+def _flattest(rows: Floats, share: Floats, flatness: float, span: Span | None = None) -> Floats:
     """argmax_w Σ share log(rows w) − flatness Σ w log w over the simplex, through its dual.
 
     With y_i standing for share_i / (rows w)_i the maximiser is w ∝ exp(yᵀ rows / flatness), and y
@@ -199,13 +217,16 @@ def _flattest(rows: Floats, share: Floats, flatness: float) -> Floats:
     now = 1.0
     while True:
         now = max(now, flatness)
-        weight, dual = _newton(rows, share, dual, now)
+        # On the way a rough answer is a good start for the next; the last is taken to the end.
+        weight, dual = _newton(rows, share, dual, now, span, 1e-13 if now <= flatness else 1e-5)
         if now <= flatness:
             return weight
         now /= 10
 
 
-def _newton(rows: Floats, share: Floats, dual: Floats, flatness: float) -> tuple[Floats, Floats]:
+def _newton(
+    rows: Floats, share: Floats, dual: Floats, flatness: float, span: Span | None, enough: float
+) -> tuple[Floats, Floats]:
     def at(y: Floats) -> tuple[Floats, float]:
         score = (y @ rows) / flatness
         top = score.max()
@@ -217,9 +238,9 @@ def _newton(rows: Floats, share: Floats, dual: Floats, flatness: float) -> tuple
     for _ in range(100):
         fitted = rows @ weight
         slope = fitted - share / dual
-        step = -_solve(rows, weight, fitted, share / dual**2, slope, flatness)
+        step = -_solve(rows, weight, fitted, share / dual**2, slope, flatness, span)
         promise = -float(slope @ step)
-        if promise < 1e-13:
+        if promise < enough:
             break
         shrinking = step < 0
         length = min(1.0, 0.9 * float((-dual[shrinking] / step[shrinking]).min(initial=np.inf)))
@@ -235,10 +256,24 @@ def _newton(rows: Floats, share: Floats, dual: Floats, flatness: float) -> tuple
     return weight, dual
 
 
-def _solve(rows: Floats, weight: Floats, fitted: Floats, barrier: Floats, slope: Floats, flatness: float) -> Floats:
+def _solve(
+    rows: Floats,
+    weight: Floats,
+    fitted: Floats,
+    barrier: Floats,
+    slope: Floats,
+    flatness: float,
+    span: Span | None = None,
+) -> Floats:
     """(B Bᵀ / flatness + diag barrier)⁻¹ slope, B Bᵀ the covariance of the rows under the weights; slope [rows, …]."""
-    spread = (rows - fitted[:, None]) * np.sqrt(weight)
-    m, points = rows.shape
+    if span is None:
+        spread = (rows - fitted[:, None]) * np.sqrt(weight)
+    else:
+        # B = A R with RᵀR the covariance of the basis: as many columns as it has members, not grid points.
+        combined, basis = span
+        centred = (basis - (basis @ weight)[:, None]) * np.sqrt(weight)
+        spread = combined @ np.asarray(np.linalg.qr(centred.T, mode="r")).T
+    m, points = spread.shape
     if m <= points:
         curvature = spread @ spread.T / flatness
         curvature[np.diag_indices(m)] += barrier

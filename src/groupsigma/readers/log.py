@@ -19,8 +19,9 @@ from groupsigma.readers.columns import listed
 from groupsigma.readers.layout import TEXT, Field, Layout, quoted, sql_type
 from groupsigma.readers.lines import Bad, cleaned
 from groupsigma.readers.reading import Reading
-from groupsigma.readers.repeats import Table, known
+from groupsigma.readers.repeats import known
 from groupsigma.readers.rewards import parts, summed
+from groupsigma.readers.sums import Table, summed_up
 
 #: Texts that mark what could not be scored.
 NONE = "|na|n/a|none|null|nan"
@@ -133,16 +134,19 @@ class Log:
         step = "TRY_CAST(step AS DOUBLE)"
         right = f"CAST(r >= {float(self.right_from)!r} AS DOUBLE)" if self.right_from is not None else "r"
         prompt = "left(md5(prompt), 16)" if self.reading.no_text else "prompt"
+        # CASE, not OR: what follows a condition is looked at only where it is met.
         return f"""
             SELECT file, line, {prompt} AS prompt, grp, split, text, v, parts, {step} AS step, bad,
-                   NOT bad AND NOT dead AND coalesce(isfinite(r), false) AS live, {right} AS r
-            FROM (SELECT *, prompt IS NULL OR r IS NULL AND v IS NOT NULL AND NOT dead
-                            AND NOT regexp_full_match({text}, '{NONE}')
-                            OR step IS NOT NULL AND NOT coalesce({step} >= 0 AND {step} = floor({step})
-                                                                 AND {step} < 9007199254740992, false) AS bad
-                  FROM (SELECT *, coalesce(TRY_CAST(v AS DOUBLE), CASE WHEN v IS NOT NULL THEN
-                                  CASE {text} WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 END END) AS r
-                        FROM ({once})))"""
+                   CASE WHEN NOT bad AND NOT dead AND isfinite(r) THEN {right} END AS r
+            FROM (SELECT *, CASE WHEN prompt IS NULL THEN true
+                                 WHEN step IS NOT NULL AND NOT coalesce({step} >= 0 AND {step} = floor({step})
+                                      AND {step} < 9007199254740992, false) THEN true
+                                 WHEN r IS NULL AND v IS NOT NULL AND NOT dead
+                                 THEN NOT regexp_full_match({text}, '{NONE}') ELSE false END AS bad
+                  FROM (SELECT *, CASE WHEN number IS NULL AND v IS NOT NULL
+                                       THEN CASE {text} WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 END
+                                       ELSE number END AS r
+                        FROM (SELECT *, TRY_CAST(v AS DOUBLE) AS number FROM ({once}))))"""
 
     def _reward(self) -> str:
         if self.layout.rewards is not None:
@@ -185,24 +189,26 @@ class Log:
         return said
 
     def _grouped(self) -> Table:
-        sql = f"""
-            SELECT split, step, prompt, grp, count(*) AS rows, sum(parts) AS parts,
-                   count(*) FILTER (bad) AS bad, count(*) FILTER (live) AS n,
-                   sum(r) FILTER (live) AS total, min(r) FILTER (live) AS low, max(r) FILTER (live) AS high,
-                   var_pop(r) FILTER (live) AS variance,
-                   coalesce(bool_and(r IN (0, 1)) FILTER (live), true) AS binary,
-                   coalesce(bool_and(r IN (-1, 1)) FILTER (live), true) AS signed
-            FROM ({self.answers()}) GROUP BY split, step, prompt, grp ORDER BY split, step, prompt, grp"""
-        found = files.fetch(self.db, sql, self.name)
-        return {column: np.ma.filled(values, np.nan) if values.dtype.kind == "f" else values
-                for column, values in found.items()}  # fmt: skip
+        told = {"split": self.layout.split, "step": self.layout.step, "prompt": "", "grp": self.layout.group}
+        # A constant among the keys would cost like another column.
+        keys = ", ".join(name for name, value in told.items() if value != "NULL" and not value.startswith("'"))
+        constants = "".join(f", any_value({name}) AS {name}" for name in told if name not in keys.split(", "))
+        parts = "sum(parts)" if self.layout.answer else "count(*)"
+        return summed_up(
+            lambda sums: files.fetch(
+                self.db,
+                f"SELECT {keys}{constants}, {sums}, {parts} AS parts FROM ({self.answers()}) "
+                f"GROUP BY {keys} ORDER BY {keys}",
+                self.name,
+            )
+        )
 
     def again(self, found: Table, groups: NDArray[np.int64]) -> Table:
         """Every answer of some groups, in the order of the files."""
         keys = {name: _objects(found[name][groups]) for name in _KEYS}
         self.db.register("wanted", {"of": np.arange(len(groups)), **keys})
         sql = f"""
-            SELECT wanted.of AS of, hash(text) AS text, live, r
+            SELECT wanted.of AS of, hash(text) AS text, r
             FROM (SELECT *, row_number() OVER () AS place FROM ({self.answers()})) AS a
             JOIN wanted ON a.prompt = wanted.prompt AND a.step = wanted.step
                        AND CAST(a.split AS VARCHAR) IS NOT DISTINCT FROM CAST(wanted.split AS VARCHAR)

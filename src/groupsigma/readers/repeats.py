@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Table = dict[str, NDArray[Any]]
+from groupsigma.readers.sums import Table
 
 #: More rows than this are not looked at one by one.
 MOST = 5_000_000
@@ -51,7 +51,7 @@ def untangled(found: Table, again: Callable[[NDArray[np.int64]], Table]) -> tupl
     """The groups as they were drawn, how many rows were written before, and what to say.
 
     Args: again: of the groups asked for, every answer in the order of the file: `of` (which of them), `text` (a hash),
-        `live`, `r`.
+        `r`, NULL for one without a reward.
     """
     doubtful = suspects(found)
     if not len(doubtful):
@@ -94,10 +94,10 @@ def _certain(answers: Table, order: int, usual: int) -> bool:
     return _multiples(answers, mine, len(mine) // usual) and 2 * distinct >= usual and distinct > 1
 
 
-def _marks(answers: Table, mine: NDArray[np.int64]) -> list[tuple[int, bool, float]]:
+def _marks(answers: Table, mine: NDArray[np.int64]) -> list[tuple[int, float]]:
     """What tells answers apart: the text, and the reward."""
-    r = np.nan_to_num(np.ma.filled(answers["r"], np.nan)[mine], nan=-1e300).tolist()
-    return list(zip(answers["text"][mine].tolist(), answers["live"][mine].tolist(), r, strict=True))
+    r = np.ma.filled(answers["r"], -np.inf)[mine].tolist()
+    return list(zip(answers["text"][mine].tolist(), r, strict=True))
 
 
 def _multiples(answers: Table, mine: NDArray[np.int64], times: int) -> bool:
@@ -117,8 +117,8 @@ def _firsts(answers: Table, mine: NDArray[np.int64], times: int) -> NDArray[np.i
 
 def _group(found: Table, group: int, answers: Table, chunk: NDArray[np.int64]) -> dict[str, Any]:
     """One row of the table from single answers."""
-    live = answers["live"][chunk].astype(bool)
-    r = np.ma.filled(answers["r"], np.nan)[chunk][live]
+    r = np.ma.filled(answers["r"], np.nan)[chunk]
+    r = r[np.isfinite(r)]
     some = len(r) > 0
     own = {
         "rows": len(chunk),

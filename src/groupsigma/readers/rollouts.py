@@ -16,7 +16,8 @@ from groupsigma.readers import files
 from groupsigma.readers.layout import Layout
 from groupsigma.readers.log import HINT, Log
 from groupsigma.readers.reading import Reading
-from groupsigma.readers.repeats import Table, known, untangled
+from groupsigma.readers.repeats import known, untangled
+from groupsigma.readers.sums import Table
 
 
 def read_rollouts(
@@ -70,6 +71,8 @@ def _groups(log: Log, found: Table, notes: list[str]) -> Groups:
     full = n > 0
     if not full.any():
         raise SourceError(log.name, "at least one answer with a reward", f"{rows:,} rows without")
+    if log.layout.filter and (found["low"][full] < found["high"][full]).all():
+        notes.append(f"no silent group is in this log; {log.layout.filter}")
     sizes = np.unique(n[full])
     if len(sizes) > 1:
         notes.append(f"groups of {sizes[0]} to {sizes[-1]} scorable answers")

@@ -20,6 +20,7 @@ from groupsigma.readers import files, grid
 from groupsigma.readers.columns import ROLES, Columns, Kind, candidates, listed
 from groupsigma.readers.lines import cleaned
 from groupsigma.readers.reading import Reading
+from groupsigma.readers.sums import summed_up
 
 #: Texts that mark what could not be scored.
 _NONE = "|na|n/a|none|null|nan"
@@ -36,6 +37,10 @@ _NUMBERS = (
     "U",
     "BIGNUM",
 )
+#: Types of labels that are taken as they are.
+_LABELS = (
+    "VARCHAR", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "USMALLINT", "UTINYINT",
+)  # fmt: skip
 #: A flag of the rows with a value that is no number.
 _BAD = "no number in this row"
 #: Where the table goes in a query; no column can be called this.
@@ -118,9 +123,14 @@ class _Table:
         kind, rows = sniffed.removesuffix("[]"), "[]" if sniffed.endswith("[]") else ""
         return ("DOUBLE" if self.typed and kind in ("BIGINT", "DOUBLE") else "VARCHAR") + rows
 
+    def _is_number(self, column: str) -> bool:
+        """Whether values come as float64, so that nothing is left to cast or to find broken."""
+        kind = self.types[column]
+        return kind.startswith("DOUBLE") if self.form == "parquet" else self._as(kind).startswith("DOUBLE")
+
     def number(self, value: str, column: str = "") -> str:
         """An expression as DOUBLE; NULL where it marks an unscorable answer or is no number."""
-        if column and self._as(self.types[column]).startswith("DOUBLE"):
+        if column and self._is_number(column):
             return value
         number = f"TRY_CAST({value} AS DOUBLE)"
         if self.form == "parquet":
@@ -130,7 +140,7 @@ class _Table:
 
     def broken(self, value: str, number: str = "", column: str = "") -> str:
         """Whether a value is there, marks nothing and is no number."""
-        if column and self._as(self.types[column]).startswith("DOUBLE"):
+        if column and self._is_number(column):
             return "false"
         text = f"lower(trim(CAST({value} AS VARCHAR)))"
         missing = f"{number or self.number(value)} IS NULL AND {value} IS NOT NULL"
@@ -187,7 +197,7 @@ class _Table:
         """The expression for a label: text, or whole numbers as they are stored in Parquet; or a hash of it."""
         if self.reading.no_text:
             return f"left(md5(CAST({_quote(column)} AS VARCHAR)), 16)"
-        plain = self.form != "parquet" or self.types[column] in ("VARCHAR", "BIGINT", "INTEGER")
+        plain = self.form != "parquet" or self.types[column] in _LABELS
         return _quote(column) if plain else f"CAST({_quote(column)} AS VARCHAR)"
 
     def labelled(self, data: dict[str, Any], key: str, column: str) -> Any:
@@ -289,32 +299,32 @@ def _read_rates(table: _Table, columns: Columns, notes: list[str]) -> Groups:
 
 def _read_rewards(table: _Table, columns: Columns, notes: list[str], sure: bool = False) -> Groups:
     assert columns.reward is not None
-    reward, labels = _quote(columns.reward), [c for c in (columns.prompt_id, columns.step) if c]
+    name, reward, labels = columns.reward, _quote(columns.reward), [c for c in (columns.prompt_id, columns.step) if c]
     rows = table.types[columns.reward].endswith("[]")
     id_ = table.label(columns.prompt_id) if columns.prompt_id else "row_number() OVER ()"
     step = table.number(_quote(columns.step)) if columns.step else "NULL"
     # A prompt with an empty list stays, with no answer that counts.
     value = f"unnest(CASE WHEN len({reward}) > 0 THEN {reward} ELSE [NULL] END)" if rows else reward
     right = f"CAST(r >= {float(columns.right_from)!r} AS DOUBLE)" if columns.right_from is not None else "r"
-    sql = f"""
-        SELECT id, step, count(*) FILTER (live) AS n, count(*) AS rows, count(*) FILTER (bad) AS bad,
-               sum(r) FILTER (live) AS total, min(r) FILTER (live) AS low, max(r) FILTER (live) AS high,
-               var_pop(r) FILTER (live) AS variance,
-               coalesce(bool_and(r IN (0, 1)) FILTER (live), true) AS two_valued
-        FROM (SELECT id, step, CASE WHEN live THEN {right} END AS r, live, bad
-              FROM (SELECT id, step, r, coalesce(isfinite(r), false) AS live, bad
-                    FROM (SELECT id, step, r, {table.broken("v", "r", columns.reward)} AS bad
-                          FROM (SELECT id, step, v, {table.number("v", columns.reward)} AS r
-                                FROM (SELECT {id_} AS id, {step} AS step, {value} AS v FROM {_HERE})))))
-        GROUP BY id, step ORDER BY step, id"""
-    data = table.query(sql, [columns.reward], labels)
+    rewards = f"""
+        SELECT id, step, bad, CASE WHEN isfinite(r) THEN {right} END AS r
+        FROM (SELECT id, step, r, {table.broken("v", "r", columns.reward)} AS bad
+              FROM (SELECT id, step, v, {table.number("v", columns.reward)} AS r
+                    FROM (SELECT {id_} AS id, {step} AS step, {value} AS v FROM {_HERE})))"""
+    # A constant among the keys would cost like another column.
+    keys, told = ("step, id", "step, id") if columns.step else ("id", "id, any_value(step) AS step")
+    data = summed_up(
+        lambda sums: table.query(
+            f"SELECT {told}, {sums} FROM ({rewards}) GROUP BY {keys} ORDER BY {keys}", [name], labels
+        )
+    )
     if np.sum(data["bad"]) and not table.reading.skip_bad:
         table.refuse_broken(columns.reward)
     n = np.asarray(data["n"], dtype=np.int64)
     full = n > 0
     if not full.any():
         raise SourceError(table.name, f"a number in {columns.reward!r}", "no scorable reward at all")
-    graded = not bool(np.asarray(data["two_valued"]).all())
+    graded = not bool(data["binary"].all())
     if len(n) > 1 and not rows and int(np.sum(data["rows"])) == len(n):
         if graded and not sure:
             needs, hint = (

@@ -32,6 +32,7 @@ TRL = Layout(
     prompt="CAST(prompt AS VARCHAR)",
     text="CAST(completion AS VARCHAR)",
     step="step",
+    notes=("TRL writes completions of training and of evaluation into one table",),
     between="of the batches between two logging steps TRL keeps the last alone (logging_steps = 1 keeps all)",
     verify=(
         """SELECT avg(CASE WHEN fits > 0.999 THEN 0.0 ELSE 1.0 END)
