@@ -218,7 +218,7 @@ def _flattest(rows: Floats, share: Floats, flatness: float, span: Span | None = 
     while True:
         now = max(now, flatness)
         # On the way a rough answer is a good start for the next; the last is taken to the end.
-        weight, dual = _newton(rows, share, dual, now, span, 1e-13 if now <= flatness else 1e-5)
+        weight, dual = _newton(rows, share, dual, now, span, 1e-18 if now <= flatness else 1e-5)
         if now <= flatness:
             return weight
         now /= 10
