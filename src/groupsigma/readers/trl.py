@@ -16,8 +16,10 @@ def _recognise(path: Path, keys: Keys) -> bool:
 
 def _rewards(columns: Sequence[str]) -> list[str]:
     """Reward functions have a column each, between completion and advantage; `log_extra` adds others after them."""
-    between = list(columns)[list(columns).index("completion") + 1 : list(columns).index("advantage")]
-    return [name for name in between if name not in _OWN]
+    names = list(columns)
+    ends = [names.index(name) if name in names else None for name in ("completion", "advantage")]
+    first = 0 if ends[0] is None else ends[0] + 1
+    return [name for name in names[first : ends[1]] if name not in _OWN]
 
 
 #: grpo_trainer.py `log`: no id of the group; rows of a prompt in a step are one, and each reward function's column
