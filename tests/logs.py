@@ -182,7 +182,7 @@ def skyrl(folder, given, score=lambda one: one.reward):
 def lm_eval(folder, given):
     """Repeats as files of their own, one answer a document: what lm-eval can tell of single answers."""
     for one, number, at in numbered(given):
-        path = folder / f"run{at}" / f"samples_sums_2026-01-0{at + 1}T00-00-00.jsonl"
+        path = folder / "small" / f"samples_sums_2026-01-0{at + 1}T00-00-00.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         row = {
             "doc_id": number,

@@ -157,12 +157,12 @@ def test_trl_advantages_tell_other_weights(tmp_path):
         return (one.reward, float(len(one.text) % 2))
 
     def weighted(one):
-        return one.reward + 0.01 * scores(one)[1]
+        return one.reward + 0.5 * scores(one)[1]
 
     given = [Answer(a.prompt, a.text + "x" * (i % 3), a.reward) for i, a in enumerate(answers())]
     folder = logs.trl(tmp_path / "run", given, ("accuracy", "format"), scores, weighted)
     assert any("do not follow from these rewards" in note for note in load(folder).notes)
-    right = load(folder, Columns(reward="accuracy + 0.01*format"))
+    right = load(folder, Columns(reward="accuracy + 0.5*format"))
     assert not any("do not follow" in note for note in right.notes)
 
 
@@ -313,10 +313,16 @@ def test_inspect_scorers_and_words(tmp_path):
     path = tmp_path / "log.json"
     path.write_text(json.dumps(log, indent=2))
     assert pairs(load(path)) == pairs(load(path, Columns(reward="judge"))) == sorted(COUNTS)
-    rows[0]["scores"]["match"]["value"] = {"strict": 1, "loose": 0}
+    for row in rows:
+        row["scores"]["match"]["value"] = {"strict": row["scores"]["match"]["value"], "loose": 1}
     path.write_text(json.dumps(log))
-    with pytest.raises(SourceError, match="a reward that is a number"):
-        load(path)
+    assert pairs(load(path, Columns(reward="match.strict"))) == sorted(COUNTS)
+    assert pairs(load(path, Columns(reward="match.loose"))) == [(4, 4)] * 4
+    assert any(note.startswith("scores here: judge, match.loose, match.strict; read is") for note in load(path).notes)
+    rows[0]["scores"]["match"]["value"]["strict"] = "maybe"
+    path.write_text(json.dumps(log))
+    with pytest.raises(SourceError, match=r"^log.json: needs a reward that is a number, got 'maybe'\n"):
+        load(path, Columns(reward="match.strict"))
 
 
 def test_a_pickle_is_never_run(tmp_path):
@@ -405,3 +411,113 @@ def test_the_trainers_own_number_is_found_beside_its_log(tmp_path, place):
         groups = load(source)
         assert groups.intake.claimed == {1: 0.5}
         assert any("frac_reward_zero_std in trainer_state.json, 1 steps" in note for note in groups.notes)
+
+
+# What a sceptic found
+
+
+def test_trl_numbers_that_are_no_rewards_are_told_by_the_advantages(tmp_path):
+    folder = logs.trl(
+        tmp_path / "run", answers(), ("accuracy", "n_tokens"), lambda one: (one.reward, len(one.text) * 7.0),
+        lambda one: one.reward,
+    )  # fmt: skip
+    groups = load(folder)
+    assert pairs(groups) == sorted(COUNTS)
+    assert "n_tokens left out: the logged advantages speak against it" in groups.notes
+
+
+def test_trl_text_beside_the_rewards_is_no_reward(tmp_path):
+    import duckdb
+
+    folder = logs.trl(tmp_path / "run", answers())
+    path = folder / "completions" / "completions_00001.parquet"
+    with duckdb.connect() as db:
+        db.execute(f"CREATE TABLE t AS SELECT step, prompt, completion, accuracy_reward, 'gold' AS answer, advantage "
+                   f"FROM read_parquet('{path}')")  # fmt: skip
+        db.execute(f"COPY t TO '{path}' (FORMAT parquet)")
+    assert pairs(load(folder)) == sorted(COUNTS)
+
+
+def test_environments_and_models_are_kept_apart(tmp_path):
+    for name, counts in (("math--m", ((4, 4), (4, 4))), ("code--m", ((0, 4), (0, 4)))):
+        made = logs.verifiers(tmp_path / name, answers(counts))
+        (tmp_path / "all").mkdir(exist_ok=True)
+        (made / "outputs" / "evals" / "sums--small").rename(tmp_path / "all" / name)
+    assert pairs(load(tmp_path / "all")) == [(0, 4), (0, 4), (4, 4), (4, 4)]
+    for model, reward in (("a", 1.0), ("b", 0.0)):
+        rows = [
+            {"doc_id": i, "resps": [["x"]], "filtered_resps": ["x"], "filter": "none", "exact_match": reward}
+            for i in range(3)
+        ]
+        logs.lines(tmp_path / "lm" / model / "samples_sums_2026-01-01T00-00-00.jsonl", rows)
+    assert pairs(load(tmp_path / "lm")) == [(0, 1)] * 3 + [(1, 1)] * 3
+    rows = [{"doc_id": 0, "resps": [["x"]], "filtered_resps": ["x"], "filter": "none", "acc": 1.0}]
+    logs.lines(tmp_path / "lm" / "a" / "samples_other_2026-01-01T00-00-00.jsonl", rows)
+    with pytest.raises(SourceError, match="files that score alike"):
+        load(tmp_path / "lm")
+
+
+def test_a_uid_of_another_form_names_the_group(tmp_path):
+    folder = logs.verl_v1(tmp_path / "run", answers())
+    path = folder / "1.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    logs.lines(path, [{**row, "uid": row["uid"].split("_")[0]} for row in rows])
+    assert pairs(load(folder)) == sorted(COUNTS)
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    logs.verl(tmp_path / "run" / "a", answers())
+    logs.verl(tmp_path / "run" / "b", answers(((4, 4), (4, 4), (0, 4), (3, 4))))
+    with pytest.raises(SourceError, match="needs one run, got step 1 in a and in b"):
+        load(tmp_path / "run")
+
+
+def test_tables_of_ones_own_stay_tables(tmp_path):
+    rows = [{"id": p, "input": "", "output": f"{i}", "score": p % 2, "step": 1} for p in range(4) for i in range(4)]
+    groups = load(logs.lines(tmp_path / "alpaca.jsonl", rows))
+    assert groups.intake.layout == "table" and pairs(groups) == [(0, 4), (0, 4), (4, 4), (4, 4)]
+
+
+def test_steps_are_of_the_last_folder_that_names_one(tmp_path):
+    for step in (1, 2):
+        logs.skyrl(tmp_path / "global_step_100" / "export", answers(step=step))
+        logs.traces(tmp_path / "step_1_warm" / "run", answers(step=step))
+    assert sorted(set(load(tmp_path / "global_step_100").step.tolist())) == [1, 2]
+    assert sorted(set(load(tmp_path / "step_1_warm").step.tolist())) == [1, 2]
+    folder = logs.traces_old(tmp_path / "eval" / "run", answers())
+    assert "answers of an evaluation" not in load(folder).notes
+
+
+def test_one_text_for_two_problems_is_told_by_their_answers(tmp_path):
+    given = answers(((1, 4), (2, 4), (3, 4)))
+    shown = [Answer("What is shown?", f"{i}", float(i < 4)) for i in range(8)]
+    folder = logs.verl(tmp_path / "run", given + shown, lambda one: {"gts": "cat" if one.reward else "dog"})
+    assert pairs(load(folder))[-1] == (4, 4) and (0, 4) in pairs(load(folder))
+
+
+def test_checkpoints_beside_a_log_are_no_log(tmp_path):
+    folder = logs.trl(tmp_path / "run", answers())
+    (folder / "checkpoint-1").mkdir()
+    (folder / "checkpoint-1" / "optimizer.pt").write_bytes(b"PK")
+    assert pairs(load(folder)) == sorted(COUNTS)
+
+
+def test_a_step_that_is_none_is_named_as_such(tmp_path):
+    folder = logs.verl(tmp_path / "run", answers())
+    path = folder / "1.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[2]["step"] = "third"
+    with pytest.raises(SourceError, match=r"needs a step that is a whole number, got 'third' at line 3"):
+        load(logs.lines(path, rows))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_no_text_holds_for_tables_too(tmp_path, form):
+    path = tmp_path / f"t.{form}"
+    if form == "csv":
+        path.write_text("prompt,reward\na,1\na,SECRET\n")
+    else:
+        path.write_text('{"prompt": "a", "reward": 1}\n{"prompt": "SECRET\n')
+    with pytest.raises(SourceError) as caught:
+        load(path, reading=Reading(no_text=True))
+    assert "SECRET" not in str(caught.value)

@@ -169,8 +169,8 @@ def fetch(db: duckdb.DuckDBPyConnection, sql: str, name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def explained(paths: Sequence[str], form: str, name: str, scratch: str) -> Iterator[None]:
-    """DuckDB's errors and ours about values, as one line with file and row."""
+def explained(paths: Sequence[str], form: str, name: str, scratch: str, no_text: bool = False) -> Iterator[None]:
+    """DuckDB's errors and ours about values, as one line with file and row; no_text: that quotes nothing."""
     try:
         yield
     except ArgumentError as error:
@@ -179,18 +179,24 @@ def explained(paths: Sequence[str], form: str, name: str, scratch: str) -> Itera
         raise SourceError(name, "a readable file", str(error), hint=_WHOLE) from None
     except duckdb.Error as error:
         text = str(error).replace(f"{scratch}/", "")
-        if form == "json" and not is_document(paths) and (bad := _broken_line(paths)):
+        if form == "json" and not is_document(paths) and (bad := _broken_line(paths, no_text)):
             raise bad from None
         line = re.search(r"CSV Error on Line: (\d+)", text)
         file = re.search(r"file = (.+)", text)
         who = file[1].strip() if file else name
         where = f"line {line[1]}" if line else ""
-        first = re.sub(r"^\w[\w ]* Error: ", "", text.splitlines()[0]).rstrip(" .:") if text else type(error).__name__
+        first = (
+            "something else"
+            if no_text
+            else re.sub(r"^\w[\w ]* Error: ", "", text.splitlines()[0]).rstrip(" .:")
+            if text
+            else type(error).__name__
+        )
         hint = _REMOTE if "://" in name else _WHOLE
         raise SourceError(who, f"a readable {form} file", first, where, hint) from None
 
 
-def _broken_line(paths: Sequence[str]) -> SourceError | None:
+def _broken_line(paths: Sequence[str], no_text: bool) -> SourceError | None:
     """The first line that is not a JSON object: DuckDB's own count is one off after a break inside a string."""
     for name in paths:
         if "://" in name or name.endswith(".zst"):
@@ -202,7 +208,7 @@ def _broken_line(paths: Sequence[str]) -> SourceError | None:
                 except ValueError:
                     good = False
                 if not good:
-                    shown = repr(line[:40].decode(errors="replace").rstrip())
+                    shown = "another line" if no_text else repr(line[:40].decode(errors="replace").rstrip())
                     hint = "an interrupted write? --skip-bad leaves such lines out and counts them"
                     return SourceError(Path(name).name, "one JSON object a line", shown, f"line {number}", hint)
     return None

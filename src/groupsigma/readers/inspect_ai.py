@@ -88,7 +88,12 @@ def _named(log: Any) -> tuple[str, str]:
 def _line(sample: Mapping[str, Any], task: str, model: str) -> dict[str, Any]:
     scores = sample.get("scores")
     found = scores if isinstance(scores, dict) else {}
-    numbers = {name: _number(score.get("value") if isinstance(score, dict) else score) for name, score in found.items()}
+    numbers: dict[str, Any] = {}
+    for name, score in found.items():
+        value = score.get("value") if isinstance(score, dict) else score
+        # A scorer may give several values, by name.
+        parts = {f"{name}.{part}": one for part, one in value.items()} if isinstance(value, dict) else {name: value}
+        numbers |= {part: _number(one) for part, one in parts.items()}
     label = sample.get("id")
     return {
         "sample": None if label is None else f"{task} {label}",
@@ -130,6 +135,7 @@ INSPECT = Layout(
     recognise=lambda path, keys: path.suffix == ".eval" or ("samples" in keys and "eval" in keys and "status" in keys),
     unpack=unpack,
     reward="map_values(scores)[1]",
+    scorers=("map_keys(scores)", "the first of a sample"),
     named=lambda name: f"scores[{quoted(name, chr(39))}]",
     prompt="sample",
     group="model",

@@ -34,11 +34,13 @@ class Layout:
         recognise: whether a row with these keys, in a file of this path, is of this layout.
         prompt: what names the problem. reward: a number, or text that is one. text: what was answered.
         group: the group's own id; step: the training step; split: 'train' or 'eval'; NULL where the log does not say.
+        own_groups: whether `group` is the writer's id of a group, not merely something its prompts differ in.
         answer: id of a trajectory that may have several rows; part: their order, the last one counts.
         dead: whether an answer is unscorable whatever its reward says.
         rows: where the expressions stand over, if not the lines of the {log} themselves.
         named: the expression of the reward that --reward names; by default the field of that name.
-        rewards: of the columns found, those that hold rewards where each function has its own.
+        scorers: the names that --reward may say, as a list in SQL, where files name them; and what is read without it.
+        rewards: of the columns found, with their types, those that may hold rewards, each function's its own.
         choose: of the files found those to read, and what to say about the others.
         adapt: the layout as a file's first row makes it, where fields are named by the data.
         unpack: where a file is no rows: its answers written as JSON lines, into the path given.
@@ -57,6 +59,7 @@ class Layout:
     reward: str = "reward"
     text: str = "NULL"
     group: str = "NULL"
+    own_groups: bool = True
     step: str = "NULL"
     split: str = "NULL"
     answer: str = ""
@@ -64,7 +67,8 @@ class Layout:
     dead: str = "false"
     rows: str = "{log}"
     named: Callable[[str], str] | None = None
-    rewards: Callable[[Sequence[str]], list[str]] | None = None
+    scorers: tuple[str, str] | None = None
+    rewards: Callable[[Mapping[str, str]], list[str]] | None = None
     choose: Callable[[Sequence[str]], tuple[list[str], list[str]]] = nothing_left_out
     adapt: Callable[[Path, Keys], Layout] | None = None
     unpack: Callable[[Path, Path], None] | None = None

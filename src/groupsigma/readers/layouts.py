@@ -64,6 +64,8 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
         fitting = [path for path in paths if of.get(path) is layout] or list(paths)
         return _adapted(layout, fitting, keys, [path for path in paths if path not in fitting], "as asked")
     found = list(dict.fromkeys(layout.name for layout in of.values() if layout is not None))
+    if len(found) > 1 and SLIME.name in found:
+        found.remove(SLIME.name)  # Torch files lie in every run's folder.
     if not found:
         return None
     if len(found) > 1:
@@ -82,11 +84,23 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
 
 def _adapted(layout: Layout, paths: list[str], keys: Mapping[str, Keys], others: list[str], how: str) -> Recognised:
     first = next((path for path in paths if layout.recognise(Path(path), keys.get(path, {}))), paths[0])
-    own = layout.adapt(Path(first), keys.get(first, {})) if layout.adapt else layout
+    own = _as_files_make_it(layout, first, paths, keys)
     notes = [f"layout {layout.name}: {layout.writer}, {how}"]
     if others:
         notes.append(f"{len(others):,} other {'file' if len(others) == 1 else 'files'} beside them not read")
     return Recognised(own, paths, others, notes)
+
+
+def _as_files_make_it(layout: Layout, first: str, paths: Sequence[str], keys: Mapping[str, Keys]) -> Layout:
+    """A layout whose fields the data names; the same in all files, or their rows would be of different things."""
+    if layout.adapt is None:
+        return layout
+    own = layout.adapt(Path(first), keys.get(first, {}))
+    for path in paths:
+        if layout.recognise(Path(path), keys.get(path, {})) and (other := layout.adapt(Path(path), keys[path])) != own:
+            got = f"{'; '.join(own.notes)} in {Path(first).name}, {'; '.join(other.notes)} in {Path(path).name}"
+            raise SourceError(_shown(paths), "files that score alike", got, hint="name those of one task")
+    return own
 
 
 def _layout(path: str, keys: Keys) -> Layout | None:

@@ -8,13 +8,16 @@ from pathlib import Path
 from groupsigma.errors import SourceError
 from groupsigma.readers.layout import TEXT, Keys, Layout, has, quoted
 
-_NAMED = ("doc_id", "target", "resps", "filtered_resps", "filter", "doc_hash", "prompt_hash", "target_hash")
+_NAMED = (
+    "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
+    "doc_hash", "prompt_hash", "target_hash",
+)  # fmt: skip
 
 
 def _adapt(path: Path, keys: Keys) -> Layout:
     """With the metric that the first row names, and its filter: every filter scores the same texts again."""
     named = keys.get("metrics")
-    numbers = [name for name, value in keys.items() if name not in _NAMED and isinstance(value, int | float | list)]
+    numbers = [name for name, value in keys.items() if name not in _NAMED and _is_score(value)]
     metrics = [name for name in (named if isinstance(named, list) else numbers) if isinstance(name, str)]
     metric = next((name for name in metrics if name in keys and name != "metrics"), "metric")
     texts = keys["resps"][0] if isinstance(keys.get("resps"), list) and keys["resps"] else []
@@ -36,6 +39,11 @@ def _adapt(path: Path, keys: Keys) -> Layout:
     )
 
 
+def _is_score(value: object) -> bool:
+    parts = value if isinstance(value, list) and value else [value]
+    return all(isinstance(part, int | float) for part in parts)
+
+
 #: evaluator.py: with `repeats: N` a line has N texts and one metric, of the first or of the majority: which texts were
 #: right is not in the file. A metric that is a list of N numbers is read.
 LM_EVAL = Layout(
@@ -45,7 +53,8 @@ LM_EVAL = Layout(
     fields=dict.fromkeys(("doc_id", "resps", "filter"), TEXT),
     recognise=has("doc_id", "resps", "filtered_resps"),
     adapt=_adapt,
-    prompt=r"regexp_extract(filename, 'samples_(.*)_\d{4}-', 1) || ' ' || doc_id",
+    prompt=r"concat_ws(' ', nullif(regexp_extract(parse_filename(filename), 'samples_(.*)_\d{4}-', 1), ''), doc_id)",
+    group="parse_path(filename)[-2]",
     reward="score",
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +26,9 @@ from groupsigma.readers.sums import Table, summed_up
 #: Texts that mark what could not be scored.
 NONE = "|na|n/a|none|null|nan"
 #: What names a group without an id of its own.
-_KEYS = ("split", "step", "prompt")
+_KEYS = ("split", "step", "prompt", "grp")
+#: Groups that may speak against a reward: a prompt drawn twice in a step is two, looked at as one.
+_FEW = 0.1
 #: What to do about a line that cannot be read.
 HINT = "--skip-bad leaves such lines out and counts them"
 
@@ -45,6 +47,7 @@ class Log:
     right_from: float | None
     bad: list[Bad] | None = None
     fields: dict[str, Field] = field(default_factory=dict)
+    unpacked: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.fields = dict(self.layout.fields)
@@ -58,6 +61,7 @@ class Log:
         target = self.scratch / str(number) / f"{path.stem}.jsonl"
         target.parent.mkdir()
         self.layout.unpack(path, target)
+        self.unpacked[str(target)] = path.name
         return str(target)
 
     def table(self) -> Table:
@@ -85,6 +89,7 @@ class Log:
             yield
         except duckdb.Error as error:
             said = str(error).replace(f"{self.scratch}/", "").splitlines()[0]
+            said = type(error).__name__ if self.reading.no_text else said
             hint = "is it complete, and written by the tool that --layout names?"
             raise SourceError(self.name, f"a readable {self.layout.writer} log", said[:160], hint=hint) from None
         except (EOFError, OSError) as error:
@@ -136,7 +141,7 @@ class Log:
         prompt = "left(md5(prompt), 16)" if self.reading.no_text else "prompt"
         # CASE, not OR: what follows a condition is looked at only where it is met.
         return f"""
-            SELECT file, line, {prompt} AS prompt, grp, split, text, v, parts, {step} AS step, bad,
+            SELECT file, line, {prompt} AS prompt, grp, split, text, v, parts, {step} AS step, step AS said, bad,
                    CASE WHEN NOT bad AND NOT dead AND isfinite(r) THEN {right} END AS r
             FROM (SELECT *, CASE WHEN prompt IS NULL THEN true
                                  WHEN step IS NOT NULL AND NOT coalesce({step} >= 0 AND {step} = floor({step})
@@ -165,28 +170,68 @@ class Log:
     def weights(self) -> dict[str, float]:
         """Which reward columns are summed, and their weights."""
         assert self.layout.rewards is not None
-        every = self.layout.rewards(list(self.columns))
-        weights = dict.fromkeys(every, 1.0) if self.reward is None else parts(self.reward, self.columns)
+        if self.reward is not None:
+            weights = parts(self.reward, self.columns)
+        else:
+            weights = dict.fromkeys(self._speaking(self.layout.rewards(self.columns)), 1.0)
         missing = [name for name in weights if name not in self.columns]
         if missing or not weights:
             needs = f"the reward column {missing[0]!r}" if missing else f"a reward column of {self.layout.writer}"
             raise SourceError(self.name, needs, f"columns {listed(self.columns)}", hint="--reward 'NAME + 0.5*NAME'")
         return weights
 
+    def _speaking(self, candidates: list[str]) -> list[str]:
+        """The most of the candidates, from the first on, whose sum the log does not speak against; else all of them.
+
+        Rewards stand first, and beside them may stand numbers of other kinds.
+        """
+        for many in range(len(candidates), 0, -1):
+            if len(candidates) > 1 and (self._against(dict.fromkeys(candidates[:many], 1.0)) or 0) <= _FEW:
+                return candidates[:many]
+        return candidates
+
+    def _against(self, weights: Mapping[str, float]) -> float | None:
+        """The share of groups that speak against these rewards; None where none can."""
+        if self.layout.verify is None:
+            return None
+        sql = self.layout.verify[0].replace("{reward}", f"({summed(weights, self.columns)})")
+        share = self.db.execute(sql.replace("{log}", self._scan())).fetchall()[0][0]
+        return None if share is None else float(share)
+
     def doubts(self) -> list[str]:
-        """What the log itself says against the rewards read from it, and what they are the sum of."""
+        """What the log itself says against the rewards read from it, and which others it has."""
         if self.layout.rewards is None:
-            return []
+            return self._other_scores()
         told = " + ".join(name if weight == 1 else f"{weight:g}*{name}" for name, weight in self.weights.items())
-        said = [f"reward = {told}: --reward says otherwise"] if len(self.weights) > 1 else []
-        if self.layout.verify is not None:
-            sql, message = self.layout.verify
-            sql = sql.replace("{reward}", f"({self._reward()})").replace("{log}", self._scan())
-            share = self.db.execute(sql).fetchall()[0][0]
-            # A prompt drawn twice in a step is two groups, which this looks at as one.
-            if share is not None and share > 0.1:
-                said.append(message.format(share=share))
+        beside = [name for name in self.layout.rewards(self.columns) if name not in self.weights]
+        said = [f"reward = {told}: --reward says otherwise"] if len(self.weights) > 1 or beside else []
+        if beside and self.reward is None:
+            said.append(f"{', '.join(beside)} left out: the logged advantages speak against it")
+        share = self._against(self.weights)
+        if self.layout.verify is not None and share is not None and share > _FEW:
+            said.append(self.layout.verify[1].format(share=share))
         return said
+
+    def _other_scores(self) -> list[str]:
+        if not self.layout.scorers or self.reward is not None:
+            return []
+        names, read = self.layout.scorers
+        rows = self.layout.rows.replace("{log}", self._scan())
+        found = self.db.execute(f"SELECT DISTINCT unnest({names}) FROM {rows} LIMIT 12").fetchall()
+        listed = ", ".join(sorted(str(row[0]) for row in found))
+        return [f"scores here: {listed}; read is {read}, --reward NAME reads one"] if len(found) > 1 else []
+
+    def check_one_run(self) -> None:
+        """Refuse a step that several folders have: of two runs, their answers to a prompt would make one group."""
+        if self.layout.step == "NULL" or self.layout.unpack or len({Path(path).parent for path in self.paths}) == 1:
+            return
+        sql = f"""
+            SELECT step, min(folder), max(folder)
+            FROM (SELECT step, split, parse_dirpath(file) AS folder FROM ({self.answers()}) WHERE NOT bad)
+            GROUP BY step, split HAVING min(folder) <> max(folder) ORDER BY step LIMIT 1"""
+        for step, one, other in self.db.execute(sql).fetchall():
+            got = f"step {step:g} in {Path(one).name} and in {Path(other).name}"
+            raise SourceError(self.name, "one run", got, hint="name one of the folders; compare takes two")
 
     def _grouped(self) -> Table:
         told = {"split": self.layout.split, "step": self.layout.step, "prompt": "", "grp": self.layout.group}
@@ -212,20 +257,25 @@ class Log:
             FROM (SELECT *, row_number() OVER () AS place FROM ({self.answers()})) AS a
             JOIN wanted ON a.prompt = wanted.prompt AND a.step = wanted.step
                        AND CAST(a.split AS VARCHAR) IS NOT DISTINCT FROM CAST(wanted.split AS VARCHAR)
-            WHERE a.grp IS NULL AND NOT bad ORDER BY of, place"""
+                       AND CAST(a.grp AS VARCHAR) IS NOT DISTINCT FROM CAST(wanted.grp AS VARCHAR)
+            WHERE NOT bad ORDER BY of, place"""
         return files.fetch(self.db, sql, self.name)
 
     def _first_bad(self) -> SourceError:
-        sql = f"SELECT file, line, prompt, v, step FROM ({self.answers()}) WHERE bad ORDER BY file, line LIMIT 1"
-        file, line, prompt, v, step = self.db.execute(sql).fetchall()[0]
+        sql = f"SELECT file, line, prompt, v, step, said FROM ({self.answers()}) WHERE bad ORDER BY file, line LIMIT 1"
+        file, line, prompt, v, step, said = self.db.execute(sql).fetchall()[0]
         if prompt is None:
             needs, got = "a prompt", "none"
-        elif step is not None and not (0 <= step < 2**53 and step == int(step)):
-            needs, got = "a step that is a whole number", f"{step:g}"
+        elif said is not None and (step is None or not (0 <= step < 2**53 and step == int(step))):
+            needs, got = "a step that is a whole number", self._shown(said)
         else:
-            needs, got = "a reward that is a number", "text" if self.reading.no_text else repr(v)[:60]
-        where = f"line {line}" if line is not None else ""
-        return SourceError(Path(file).name, needs, got, where, HINT)
+            needs, got = "a reward that is a number", self._shown(v)
+        # Lines of a file that was unpacked are nobody's lines.
+        name, where = self.unpacked.get(file, Path(file).name), f"line {line}"
+        return SourceError(name, needs, got, "" if line is None or file in self.unpacked else where, HINT)
+
+    def _shown(self, value: object) -> str:
+        return "text" if self.reading.no_text else repr(value)[:60]
 
 
 def _last_part(select: str) -> str:

@@ -32,7 +32,7 @@ _DEAD = "coalesce({0}ok = 'false', false) OR coalesce({0}errors NOT IN ('[]', 'n
 _PROMPT = "coalesce({0}task.key, {0}task.hash, md5({0}task.data))"
 _FILTER = "prime-rl's effective rollouts are those its filters let through; rollouts/step_N/train/all has the others"
 #: Of the cohort that a rollout was trained in, which is the folder's, before that of its policy.
-_STEP = r"coalesce(nullif(regexp_extract(filename, 'step_(\d+)', 1), ''), {0})"
+_STEP = r"coalesce(nullif(regexp_extract(filename, '.*/step_(\d+)/', 1), ''), {0})"
 
 
 def _choose(paths: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -67,6 +67,7 @@ EPISODES = Layout(
              coalesce(t.agent.trainable, 'true') <> 'false') ELSE [NULL] END) AS t FROM {log})""",
     prompt=f"coalesce({_PROMPT.format('t.')}, {_PROMPT.format('')})",
     reward=_REWARD.format("t."),
+    scorers=("map_keys(t.rewards)", "their weighted sum"),
     named=lambda name: f"t.rewards[{quoted(name, chr(39))}].score",
     group='"group".id',
     step=_STEP.format("run.work.step"),
@@ -86,10 +87,12 @@ TRACES = Layout(
     filter=_FILTER,
     prompt=_PROMPT.format(""),
     reward=_REWARD.format(""),
+    scorers=("map_keys(rewards)", "their weighted sum"),
     named=lambda name: f"rewards[{quoted(name, chr(39))}].score",
     group="group_id",
     step=_STEP.format("policy_version"),
-    split="coalesce(kind, CASE WHEN regexp_matches(filename, '(^|/)eval(_rollouts|/)') THEN 'eval' ELSE 'train' END)",
+    split="coalesce(kind, CASE WHEN regexp_matches(filename, '/eval(_rollouts[^/]*|/(all|effective)/.*)$') THEN 'eval' "
+    "ELSE 'train' END)",
     answer="id",
     dead=_DEAD.format(""),
 )

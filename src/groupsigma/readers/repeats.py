@@ -1,7 +1,7 @@
 """Logs without a group's id: answers written twice after a resume, and a prompt drawn twice in one step.
 
 Both show as groups of m times the usual size. Where the same answers stand there m times they are counted once; else
-the rows are cut into groups of the usual size in the order of the file, which is how trainers write them.
+the rows are cut into groups of the usual size in the order of the file, which is how most trainers write them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def usual_size(rows: NDArray[np.int64]) -> int:
 
 
 def suspects(found: Table) -> NDArray[np.int64]:
-    """Which groups are m ≥ 2 times as large as usual, in a log that has steps and no group ids."""
-    nameless = ~known(found["grp"]) & known(found["step"])
+    """Which groups are m ≥ 2 times as large as usual, in a log that has steps."""
+    nameless = known(found["step"])
     rows = found["rows"]
     if not nameless.any():
         return np.empty(0, dtype=np.int64)
@@ -50,13 +50,14 @@ def known(column: NDArray[Any]) -> NDArray[np.bool_]:
 def untangled(found: Table, again: Callable[[NDArray[np.int64]], Table]) -> tuple[Table, int, list[str]]:
     """The groups as they were drawn, how many rows were written before, and what to say.
 
-    Args: again: of the groups asked for, every answer in the order of the file: `of` (which of them), `text` (a hash),
+    Args: found: of a log without group ids. again: of the groups asked for, every answer in the order of the file:
+        `of` (which of them), `text` (a hash),
         `r`, NULL for one without a reward.
     """
     doubtful = suspects(found)
     if not len(doubtful):
         return found, 0, []
-    usual = usual_size(found["rows"][~known(found["grp"]) & known(found["step"])])
+    usual = usual_size(found["rows"][known(found["step"])])
     if found["rows"][doubtful].sum() > MOST:
         return found, 0, [f"{len(doubtful):,} groups are several times the usual {usual} answers, left as they are"]
     answers = again(doubtful)
@@ -77,7 +78,10 @@ def untangled(found: Table, again: Callable[[NDArray[np.int64]], Table]) -> tupl
         where = f"step {min(steps):g}" if len(steps) == 1 else f"{len(steps):,} steps"
         said.append(f"{repeated:,} answers of {where} were written again, as after a resume: counted once")
     if cut:
-        said.append(f"{cut:,} prompts occur twice or more in a step: cut in the order of rows into groups of {usual}")
+        said.append(
+            f"{cut:,} prompts occur twice or more in a step: cut in the order of rows into groups of {usual}, "
+            "a guess where the trainer reorders them"
+        )
     rest = np.setdiff1d(np.arange(len(found["rows"])), doubtful)
     joined = {name: _appended(column[rest], [part[name] for part in parts]) for name, column in found.items()}
     return joined, repeated, said

@@ -33,12 +33,12 @@ def parts(asked: str, columns: Mapping[str, str]) -> dict[str, float]:
 def summed(weights: Mapping[str, float], columns: Mapping[str, str]) -> str:
     """The sum as SQL; a part that is None or NaN is left out, as trainers do, and where all are so is the answer.
 
-    A column of text is cast where it can be: what is no number then stays as it is, and is refused.
+    What is no number counts as left out, unless its column is read alone: then it is refused.
     """
     if len(weights) == 1 and next(iter(weights.values())) == 1:
         return quoted(next(iter(weights)))
     terms = []
     for name, weight in weights.items():
-        value = f"CAST({quoted(name)} AS DOUBLE)"
+        value = f"TRY_CAST({quoted(name)} AS DOUBLE)"
         terms.append(f"CASE WHEN isfinite({value}) THEN {value} * {weight!r} END")
     return f"list_sum([{', '.join(terms)}])"

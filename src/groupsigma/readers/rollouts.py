@@ -40,6 +40,7 @@ def read_rollouts(
         log = Log(db, layout, chosen, Path(scratch), name, reading, reward, right_from)
         found = log.table()
         with log.explained():
+            log.check_one_run()
             return _groups(log, found, [*notes, *said, *log.doubts()])
 
 
@@ -61,11 +62,15 @@ def _groups(log: Log, found: Table, notes: list[str]) -> Groups:
         notes.append(f"{lost + bad:,} lines could not be read and were left out")
     found, aside, said = _of_split(found, log.reading.split)
     notes += said
+    if log.layout.split == "'eval'":
+        notes.append("answers of an evaluation")
     folded = int(found["parts"].sum() - found["rows"].sum())
     if folded:
         notes.append(f"{folded:,} rows were further parts of an answer, or the same one again: counted once")
-    found, repeated, said = untangled(found, lambda groups: log.again(found, groups))
-    notes += said
+    repeated = 0
+    if log.layout.group == "NULL" or not log.layout.own_groups:
+        found, repeated, said = untangled(found, lambda groups: log.again(found, groups))
+        notes += said
     notes += _gaps(found, log.layout.between)
     n = found["n"].astype(np.int64)
     full = n > 0
@@ -113,7 +118,7 @@ def _of_split(found: Table, asked: str | None) -> tuple[Table, int, list[str]]:
     rows = found["parts"] - found["bad"]
     counts = {name: int(rows[names == name].sum()) for name in np.unique(names).tolist()}
     if asked == "all" or (asked is None and len(counts) == 1):
-        return found, 0, [] if asked == "all" or "eval" not in counts else ["answers of an evaluation"]
+        return found, 0, []
     wanted = asked or next((name for name in ("train", "eval") if name in counts), "train")
     if wanted not in counts:
         told = ", ".join(f"{name or 'unnamed'}: {count:,}" for name, count in counts.items())

@@ -18,7 +18,7 @@ import numpy as np
 
 from groupsigma.checks import Floats, Ints
 from groupsigma.errors import SourceError
-from groupsigma.readers import files
+from groupsigma.readers import columns, files
 from groupsigma.readers.layout import quoted
 from groupsigma.readers.lines import each, parsed
 
@@ -28,10 +28,14 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "all_right": ("group/all_right", "solved_all", "solve_all"),
     "all_wrong": ("group/all_wrong", "solved_none", "solve_none"),
     "reward": (
-        "group/reward_mean", "critic/score/mean", "critic/rewards/mean", "rollout/reward_mean", "reward/mean", "reward",
+        "group/reward_mean", "critic/score/mean", "critic/rewards/mean", "rollout/reward_mean", "reward", "reward/mean",
     ),
 }  # fmt: skip
 _STEP = ("step", "_step", "global_step", "trainer/global_step", "train/global_step")
+#: Columns of tables: a row that names a problem is no row of scalars.
+_LABELS = {name for role in ("prompt_id", "correct", "answers", "rate", "count") for name in columns.NAMES[role]} - {
+    "p"
+}
 #: A larger document is no log of scalars.
 _LARGEST = 1 << 28
 
@@ -55,23 +59,24 @@ class Scalars:
 
 
 def read_scalars(path: str) -> Scalars | None:
-    """The numbers a file holds, None where it is no log of scalars: a reward a step alone may be a table's.
+    """The numbers a file holds, None where it is no log of scalars: a table of answers or of problems is none.
 
-    Raises: SourceError for a log that has none of the series in NAMES.
+    Raises: SourceError for a trainer's state that has none of the series in NAMES.
     """
+    sure = Path(path).name == "trainer_state.json"
     rows = _rows(Path(path))
     if rows is None:
         return None
-    if len({step for step, _ in rows}) < 0.7 * len(rows) and Path(path).name != "trainer_state.json":
-        return None  # Several rows a step are answers, not scalars.
-    columns = list(dict.fromkeys(name for _, row in rows for name in row))
-    names = {role: found for role, ends in NAMES.items() if (found := _ending(columns, ends)) is not None}
-    if set(names) <= {"reward"} and Path(path).suffix == ".jsonl":
+    found_columns = list(dict.fromkeys(name for _, row in rows for name in row))
+    if not sure and len({step for step, _ in rows}) < 0.7 * len(rows):
         return None
-    if not names:
+    names = {role: found for role, ends in NAMES.items() if (found := _ending(found_columns, ends)) is not None}
+    if not names and sure:
         needs = f"one of {', '.join(end for ends in NAMES.values() for end in ends)}"
-        shown = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
+        shown = ", ".join(found_columns[:8]) + (", …" if len(found_columns) > 8 else "")
         raise SourceError(Path(path).name, needs, shown or "no numbers", hint="rollout logs say more than scalars")
+    if not sure and set(names) <= {"reward"} and not any(" - " in name or "/" in name for name in names.values()):
+        return None
     # After a resume a step may be there twice: the later row is of the run that went on.
     last = {step: row for step, row in rows if any(name in row for name in names.values())}
     steps = sorted(last)
@@ -96,11 +101,12 @@ def trainers_own(paths: Sequence[str]) -> Scalars | None:
     return max(found, key=lambda one: (int(one.step[-1]), len(one.step)), default=None)
 
 
-def _ending(columns: Sequence[str], ends: Iterable[str]) -> str | None:
+def _ending(names: Sequence[str], ends: Iterable[str]) -> str | None:
     """The first column that is one of these names, or ends in one after a slash, a dash or a space."""
     for end in ends:
-        for name in columns:
-            if re.search(rf"(^|[/\s-]){re.escape(end)}$", name):
+        for name in names:
+            # rewards/NAME/mean is of one reward function among several.
+            if re.search(rf"(^|[/\s-]){re.escape(end)}$", name) and not re.search(r"(^|/)rewards/.+/", name):
                 return name
     return None
 
@@ -123,6 +129,8 @@ def _rows(path: Path) -> list[tuple[int, dict[str, float]]] | None:
 def _kept(rows: Iterable[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]] | None:
     kept = []
     for row in rows:
+        if _LABELS & {name.lower() for name in row}:
+            return None
         step = next((row[name] for name in _STEP if isinstance(row.get(name), int | float)), None)
         if step is None or not 0 <= step < 2**53:
             return None

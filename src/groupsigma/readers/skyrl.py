@@ -25,6 +25,6 @@ SKYRL = Layout(
     reward="CASE WHEN score[1] = '[' THEN coalesce(CAST(list_sum(TRY_CAST(score AS DOUBLE[])) AS VARCHAR), score) "
     "ELSE score END",
     text="output_response",
-    step=r"nullif(regexp_extract(filename, 'global_step_(\d+)', 1), '')",
+    step=r"nullif(regexp_extract(filename, '.*global_step_(\d+)', 1), '')",
     split="'eval'",
 )

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from groupsigma.groups import Groups
 from groupsigma.readers import files
 from groupsigma.readers.columns import Columns
@@ -49,5 +51,9 @@ def _with_claim(groups: Groups, beside: Sequence[str]) -> Groups:
     own = trainers_own(list(dict.fromkeys(beside)))
     if own is None or groups.intake is None or not (claimed := own.by_step("silent")):
         return groups
+    steps = np.unique(groups.step) if groups.step is not None else np.empty(0)
+    if len(steps) > 1 and np.diff(steps).min() > 1:
+        said = "a mean over steps that are not in this log, so it is not held against the rewards"
+        return replace(groups, notes=(*groups.notes, f"{own.names['silent']} in {own.source} is {said}"))
     note = f"the trainer's own silent share: {own.names['silent']} in {own.source}, {len(claimed):,} steps"
     return replace(groups, intake=replace(groups.intake, claimed=claimed), notes=(*groups.notes, note))

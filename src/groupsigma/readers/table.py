@@ -54,7 +54,7 @@ _ASKED = 200
 def read_table(paths: Sequence[str], name: str, scratch: str, columns: Columns, reading: Reading) -> Groups:
     """Groups from one or more tables of the same layout; see `load`. scratch: a folder that DuckDB may spill into."""
     form = files.common_format(paths)
-    with files.connection(scratch) as db, files.explained(paths, form, name, scratch):
+    with files.connection(scratch) as db, files.explained(paths, form, name, scratch, reading.no_text):
 
         def read(found: Sequence[str], options: str = "", typed: bool = False, left_out: int = 0) -> Groups:
             return _read(_Table(db, list(found), form, name, options, typed, reading, left_out), columns)
@@ -191,7 +191,8 @@ class _Table:
         found = self.db.execute(f"{sql} WHERE {self.broken('v')} LIMIT 1").fetchone()
         if found:
             hint = "a decimal point, not a comma; null, NaN or an empty cell marks what could not be scored"
-            raise SourceError(self.name, f"a number in column {column!r}", repr(found[1])[:60], _row(found[0]), hint)
+            got = "text" if self.reading.no_text else repr(found[1])[:60]
+            raise SourceError(self.name, f"a number in column {column!r}", got, _row(found[0]), hint)
 
     def label(self, column: str) -> str:
         """The expression for a label: text, or whole numbers as they are stored in Parquet; or a hash of it."""

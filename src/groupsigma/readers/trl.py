@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from groupsigma.readers.layout import TEXT, Keys, Layout
@@ -14,12 +14,12 @@ def _recognise(path: Path, keys: Keys) -> bool:
     return all(name in keys for name in _OWN)
 
 
-def _rewards(columns: Sequence[str]) -> list[str]:
-    """Reward functions have a column each, between completion and advantage; `log_extra` adds others after them."""
+def _rewards(columns: Mapping[str, str]) -> list[str]:
+    """Numbers between completion and advantage: a column for each reward function, then what `log_extra` added."""
     names = list(columns)
     ends = [names.index(name) if name in names else None for name in ("completion", "advantage")]
     first = 0 if ends[0] is None else ends[0] + 1
-    return [name for name in names[first : ends[1]] if name not in _OWN]
+    return [name for name in names[first : ends[1]] if name not in _OWN and columns[name] not in ("VARCHAR", "BOOLEAN")]
 
 
 #: grpo_trainer.py `log`: no id of the group; rows of a prompt in a step are one, and each reward function's column

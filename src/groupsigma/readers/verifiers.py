@@ -13,8 +13,9 @@ VERIFIERS = Layout(
     recognise=lambda path, keys: (
         "example_id" in keys and "reward" in keys and ("is_completed" in keys or "completion" in keys)
     ),
-    prompt="example_id",
+    # One environment's example 0 is not another's: {env}--{model} names the run.
+    prompt="concat_ws(' ', nullif(regexp_extract(filename, '([^/]+--[^/]+)/[^/]*/[^/]*$', 1), ''), example_id)",
     text="completion",
     split="'eval'",
-    dead="error IS NOT NULL",
+    dead="coalesce(error NOT IN ('', 'false', 'null', '[]', '{}'), false)",
 )
