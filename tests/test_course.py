@@ -7,11 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from groupsigma import DR_GRPO, GRPO, ArgumentError, Groups, gain, sigma
-from groupsigma import course as module
 from groupsigma.bands import INTERIOR
 from groupsigma.claimed import claimed_silence
 from groupsigma.cli import app
-from groupsigma.course import course, half_silent_step
+from groupsigma.course import SCHEMA, course, half_silent_step
 from groupsigma.course_findings import course_findings
 from groupsigma.course_screen import course_screen
 from groupsigma.drift import MOVES, Walks
@@ -232,7 +231,7 @@ def test_audit_prints_the_run_of_a_log_with_steps(log):
     done = CliRunner().invoke(app, ["audit", str(log), "--window", "4", "--cost-per-1k-rollouts", "2"])
     assert done.exit_code == 0 and "the run over time" in done.output and "8–11" in done.output
     told = json.loads(CliRunner().invoke(app, ["audit", str(log), "--json"]).output)
-    assert told["course"]["schema"] == module.SCHEMA and len(told["course"]["windows"]) == 8
+    assert told["course"]["schema"] == SCHEMA and len(told["course"]["windows"]) == 8
     assert told["course"]["findings"] and "spent_on_silence" in told["metrics"]
     failed = CliRunner().invoke(app, ["audit", str(log), "--fail-on", "silent_last_window>0.01"])
     assert failed.exit_code == 1

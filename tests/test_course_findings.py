@@ -50,7 +50,7 @@ def test_a_log_without_silent_groups_is_said_to_be_filtered_and_no_more_is_made_
             Groups(groups.prompt_ids[mixed], groups.n_correct[mixed], groups.n_rollouts[mixed], step=groups.step[mixed])
         )
     )
-    assert found[0].title == "Silent groups were removed before this log was written"
+    assert found[0].title == "Silent groups are missing from this log"
     assert not any("closed form" in t or "answers went" in t for t in titles(found))
 
 

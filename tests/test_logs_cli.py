@@ -45,7 +45,7 @@ def test_a_log_without_its_silent_groups_has_no_silent_share(tmp_path):
     out, _, code = run("audit", folder)
     assert code == 0
     assert "no silent share can be read from this log" in out
-    assert "Silent groups were removed before this log was written" in out
+    assert "Silent groups are missing from this log" in out
     assert "with algorithm.filter_groups silent groups were" in out
     assert "teach nothing" not in out
     out, _, _ = run("audit", folder, "--json")

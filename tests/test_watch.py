@@ -13,8 +13,9 @@ import pytest
 
 import logs
 from groupsigma.errors import ArgumentError, SourceError
+from groupsigma.groups import Groups
 from groupsigma.trainers.monitor import monitor
-from groupsigma.verbs.running import follow
+from groupsigma.verbs.running import finished, follow
 from groupsigma.watch import Watch
 from logs import answers
 
@@ -46,7 +47,7 @@ def test_a_limit_that_is_met_is_a_reason():
     assert silent_run(watch, 4, share=0.5) == [False, True, True, True]
     assert watch.reasons == ["spent_on_silence = 0.5 >= 0.5"]
     with pytest.raises(ArgumentError, match="limits: needs a number this run has, got 'silence'"):
-        silent_run(Watch(every=2, limits=["silence>1"], tell=lambda text: None), 2)
+        Watch(every=2, limits=["silence>1"])
     with pytest.raises(ArgumentError, match="limits: needs a test like"):
         Watch(limits=["silent"])
 
@@ -129,6 +130,9 @@ def test_follow_from_the_shell_ends_when_a_limit_is_met(tmp_path):
             json.dumps({"input": a.prompt, "output": a.text, "score": 1.0, "step": 3}) + "\n" for a in answers(CASES)
         )
         (folder / "3.jsonl").write_text(text + '{"input": "What')
+        time.sleep(1)
+        # A step is not judged before it is whole.
+        (folder / "4.jsonl").write_text(text[: len(text) // 4].rpartition("\n")[0].replace('"step": 3', '"step": 4'))
         out, errors = child.communicate(timeout=60)
     finally:
         child.kill()
@@ -155,3 +159,31 @@ def test_follow_has_the_screen_for_itself(tmp_path):
     child = groupsigma("audit", tmp_path, "--follow", "--json")
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 2 and "--follow: needs the screen for itself" in errors
+
+
+def test_a_step_that_is_being_written_is_not_judged():
+    groups = Groups(["a", "b", "a", "b"], [4, 0, 1, 2], [4, 4, 4, 4], step=[1, 1, 2, 2])
+    assert finished(groups).step.tolist() == [1, 1, 2, 2]
+    half = Groups(["a", "b", "a", "a", "b"], [4, 0, 1, 0, 2], [4, 4, 4, 1, 4], step=[1, 1, 2, 3, 2])
+    assert finished(half).step.tolist() == [1, 1, 2, 2]
+    assert finished(groups.only(np.array([True, True, True, False]))) is None
+
+
+def test_follow_says_what_it_waits_for_and_refuses_what_it_can_never_do(tmp_path):
+    said = []
+
+    def sleep(seconds):
+        said.append(seconds)
+        if len(said) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow([str(tmp_path / "soon")], dict, lambda groups: [], 1.0, sleep)
+    logs.verl(tmp_path / "run", answers(CASES))
+    child = groupsigma("audit", tmp_path / "run", "--follow", "--fail-on", "silent>0.9")
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 2 and "a number this run has, got 'silent'" in errors
+    logs.verifiers(tmp_path / "evals", answers(CASES))
+    child = groupsigma("audit", tmp_path / "evals", "--follow")
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 2 and "--follow: needs a log with steps" in errors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
@@ -14,7 +14,7 @@ from groupsigma.bounds import region, silent_rate_interval
 from groupsigma.checks import Floats, Ints
 from groupsigma.differences import Difference, told_apart, values_of, worth_of
 from groupsigma.errors import ArgumentError
-from groupsigma.groups import Groups, RewardSummary
+from groupsigma.groups import Groups
 from groupsigma.law import silent_rate
 from groupsigma.measures import QUARTERS, RATIOS, Measured, Ratio, Setting, measured
 from groupsigma.resample import resampled_totals, strata_of, total
@@ -193,14 +193,7 @@ def latest(groups: Groups, share: float) -> Groups:
     first, last = int(groups.step.min()), int(groups.step.max())
     # At least the last step.
     here = groups.step - first >= min((1 - part) * (last - first + 1) - 1e-9, last - first)
-    rows = groups.prompt_ids.shape
-
-    def cut(value: Any) -> Any:
-        if isinstance(value, RewardSummary):
-            return RewardSummary(**{f.name: getattr(value, f.name)[here] for f in fields(value)})
-        return value[here] if isinstance(value, np.ndarray) and value.shape == rows else value
-
-    return replace(groups, **{f.name: cut(getattr(groups, f.name)) for f in fields(groups)})
+    return groups.only(here)
 
 
 def _columns(groups: Groups, found: Measured, names: Sequence[str], timed: bool) -> tuple[Ints, Floats]:

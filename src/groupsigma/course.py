@@ -31,6 +31,13 @@ ENOUGH = 512
 LEARNT = 3
 
 
+#: What `Course.metrics` may hold, for whoever sets a limit before there is a run.
+LIMITS = (
+    "silent_first_window", "silent_last_window", "spent_on_silence", "cost_of_silence", "half_silent_step",
+    "silent_off", "claimed_off", "silent_removed",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Ahead:
     """What further groups on the prompts of the last window would bring, by what is believed of them at the end.

@@ -36,11 +36,12 @@ def removed_finding(r: Removed) -> Finding:
         f"{r.silent:,} of {r.groups:,} logged groups are silent; with none removed at least {r.expected:,.0f} would be"
     )
     return Finding(
-        "Silent groups were removed before this log was written",
+        "Silent groups are missing from this log",
         f"{chance} (the chance of so few is below {max(r.probability, 1e-6):.0e}); at least {r.low:.1%} of the groups "
         f"drawn were silent (95%; {r.least:.1%} as the counts stand)",
-        f"log the groups before they are filtered: at least {r.low / (1 - r.low):.2f} silent groups were paid for "
-        "with each one logged, and solve rates, bands and predictions here are of the kept ones only",
+        f"if they were filtered, log before that: at least {r.low / (1 - r.low):.2f} were paid for with each group "
+        "logged, and solve rates and shares here are of the kept ones; else the answers of a group are not draws from "
+        "one chance: several models, a hint or an expert's answer among them, tries that stop at the first right one",
     )
 
 
@@ -124,8 +125,8 @@ def _claimed(course: Course) -> Finding:
         return Finding(
             title,
             evidence,
-            "its test is std = 0, and the float std of equal rewards is not exactly 0 (TRL's frac_reward_zero_std "
-            "reads 0 on groups that are all 1.2): decide silence by max − min of the rewards",
+            "its test is a std within 1e-8 of 0, and the float32 std of equal rewards is not (TRL's "
+            "frac_reward_zero_std reads 0 on groups that are all 1.2): decide silence by max − min of the rewards",
         )
     return Finding(
         title, evidence, "believe the rewards; if they are of another step or process, gather all processes' rows"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -216,6 +216,18 @@ class Groups:
             "graded rewards",
             hint="say what counts as right: Groups.from_rewards(ids, rewards >= 0.5), or --right-from 0.5",
         )
+
+    def only(self, chosen: NDArray[np.bool_]) -> Groups:
+        """Some of the rows; what was read and what became of it stays as it was.
+
+        >>> Groups(["a", "b"], [3, 0], [8, 8]).only(np.array([False, True])).prompt_ids.tolist()
+        ['b']
+        """
+        of = {name: getattr(self, name) for name in ("prompt_ids", "n_correct", "n_rollouts", "step", "count", "rate")}
+        rows: dict[str, Any] = {name: value if value is None else value[chosen] for name, value in of.items()}
+        r = self.rewards
+        kept = None if r is None else RewardSummary(*(x[chosen] for x in (r.mean, r.std, r.low, r.high)))
+        return replace(self, **rows, rewards=kept)
 
     def tally(self) -> Groups:
         """The same evidence with equal (k, n) or equal rates merged: as many rows as differ, ids dropped."""

@@ -13,8 +13,8 @@ from groupsigma.readers.scalars import Scalars
 #: Bumped when a key of `ScalarCourse.to_dict()` is renamed or changes its meaning.
 SCHEMA = "groupsigma.scalars/1"
 _MISSING = (
-    ("all_right", "how silence divides into all right and all wrong (bounds by the mean reward stand in its place)"),
-    ("", "silent groups by the rewards themselves: a trainer's test of std = 0 misses equal rewards such as 1.2"),
+    ("all_right", "how silence divides into all right and all wrong (if rewards are 0 and 1, their mean bounds it)"),
+    ("", "silent groups by the rewards themselves: a trainer's test of std near 0 misses equal rewards such as 1.2"),
     ("", "difficulty of the prompts, so neither what silence was to be expected nor where the update goes"),
     ("", "what another G, other prompts or replacing silent groups would bring"),
 )

@@ -15,7 +15,7 @@ def scalar_screen(course: ScalarCourse) -> list[RenderableType]:
     whole = course.stretches[-1]
     names = ", ".join(f"{role.replace('_', ' ')} = {name}" for role, name in course.names.items())
     head = f"{many(whole.steps, 'step')} of the trainer's own numbers: {names}"
-    table = table_of("steps", "reward", "silent", "all wrong", "all right", "all right, bounds")
+    table = table_of("steps", "reward", "silent", "all wrong", "all right", "all right, if 0/1")
     for at, s in enumerate(course.stretches):
         alone = str(s.first) if s.first == s.last else f"{s.first}–{s.last}"
         name = "all" if at and at == len(course.stretches) - 1 else alone

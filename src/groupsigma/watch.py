@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from groupsigma import arrays, checks
-from groupsigma.course import Course, course
+from groupsigma.course import LIMITS, Course, course
 from groupsigma.course_findings import course_findings
 from groupsigma.dial import GRPO, Dial, expect_dial
 from groupsigma.errors import ArgumentError
@@ -79,6 +79,7 @@ class Watch:
         expect_dial("Watch", dial)
         self.every = int(checks.whole("Watch", "every", every, 1))
         self.limits = [Limit.of(text, "limits") for text in limits]
+        met(self.limits, dict.fromkeys(LIMITS, float("nan")), "run", "limits")
         self.dial, self.cost_per_1k, self.tell = dial, cost_per_1k, tell
         self.reasons: list[str] = []
         self._said = Said()
@@ -108,7 +109,8 @@ class Watch:
         self._next = step + 1 + self.every
         found = course(self.groups, dial=self.dial, cost_per_1k=self.cost_per_1k)
         lines = [summary(found), *map(spoken, self._said.new(course_findings(found)))]
-        self.reasons = met(self.limits, found.metrics(), "run", "limits")
+        numbers = found.metrics()
+        self.reasons = met([one for one in self.limits if one.name in numbers], numbers, "run", "limits")
         self.tell("\n".join([*lines, *(f"limit met: {reason}" for reason in self.reasons)]))
         return bool(self.reasons)
 

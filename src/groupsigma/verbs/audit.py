@@ -30,7 +30,7 @@ from groupsigma.verbs.options import (
     Step,
     reading,
 )
-from groupsigma.verbs.running import Teller, described, filtered, follow, over_time, own_numbers
+from groupsigma.verbs.running import Teller, described, filtered, follow, missing, over_time, own_numbers
 from groupsigma.verbs.told import fail_if, print_json
 from groupsigma.verbs.written import check_config, check_data, writing
 
@@ -94,7 +94,6 @@ def audit(
     from groupsigma.presets import find_dial
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
-    from groupsigma.readers.reading import Reading
     from groupsigma.settings import audit_settings
 
     tests = [Limit.of(text) for text in fail_on or ()]
@@ -111,9 +110,9 @@ def audit(
         if as_json or config or data_out:
             raise ArgumentError("--follow", "the screen for itself", "--json, --config or --data-out beside it")
         growing = replace(how, growing=True)
-        teller = Teller(tests, dict(window=window, dial=rule, dial_name=dial))
+        teller = Teller(tests, dict(window=window, cost_per_1k=cost_per_1k, dial=rule, dial_name=dial))
         follow(source, lambda: load(source, columns, growing), teller, every)
-    if columns == Columns() and how == Reading() and own_numbers(source, as_json, tests):
+    if columns == Columns() and layout is None and own_numbers(source, as_json, tests):
         return
     groups = load(source, columns, how)
     if config is None and data_out is None and filtered(groups, as_json, tests):
@@ -123,6 +122,8 @@ def audit(
     metrics = result.metrics() | (run_over_time.metrics() if run_over_time else {})
     failed = met(tests, metrics, "audit")
     said = findings(result)
+    if run_over_time is None:
+        said = (*said, *missing(groups))
     told_over_time = course_findings(run_over_time) if run_over_time else ()
     choice = None
     if data_out is not None:

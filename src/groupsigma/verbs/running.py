@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 
 from groupsigma.errors import ArgumentError, SourceError
@@ -37,7 +38,9 @@ def described(course: Any, findings: Any) -> dict[str, Any]:
 
 
 def filtered(groups: Any, as_json: bool, limits: Sequence[Limit]) -> bool:
-    """Says that a log lacks its silent groups, where it does, in place of wrong shares; whether it did."""
+    """Says that a log which may be filtered lacks its silent groups, in place of wrong shares; whether it did."""
+    if groups.intake is None or not groups.intake.filter:
+        return False
     from groupsigma.removed import silent_removed
 
     removed = silent_removed(groups)
@@ -85,6 +88,15 @@ def own_numbers(sources: Sequence[str], as_json: bool, limits: Sequence[Limit]) 
     return True
 
 
+def missing(groups: Any) -> list[Any]:
+    """The finding that silent groups are missing, where they are."""
+    from groupsigma.course_findings import removed_finding
+    from groupsigma.removed import silent_removed
+
+    removed = silent_removed(groups)
+    return [removed_finding(removed)] if removed is not None and removed.removed else []
+
+
 def follow(
     sources: Sequence[str],
     read: Callable[[], Any],
@@ -96,11 +108,13 @@ def follow(
 
     Args: read: gives Groups; tell: prints what is new, gives the limits that are met, in words.
     """
-    seen: tuple[Any, ...] = ()
+    seen: tuple[Any, ...] | None = None
     tried = 0
     while True:
         now = signature(sources)
-        if now != seen or 0 < tried < _PATIENCE:
+        if not now and seen is None:
+            typer.echo(f"waiting for {', '.join(sources)}: nothing there yet", err=True)
+        elif now and (now != seen or 0 < tried < _PATIENCE):
             try:
                 fail_if(tell(read()))
                 tried = 0
@@ -109,7 +123,7 @@ def follow(
                 if tried == _PATIENCE:
                     raise
                 typer.echo(f"waiting: {str(error).splitlines()[0]}", err=True)
-            seen = now
+        seen = now
         sleep(every)
 
 
@@ -131,19 +145,36 @@ class Teller:
     """Says of a growing log one line when it has grown, and each finding when it is new."""
 
     def __init__(self, limits: Sequence[Limit], options: dict[str, Any]) -> None:
+        from groupsigma.course import LIMITS
         from groupsigma.watch import Said
 
+        # A limit nobody can meet is told now, not when the run has its second step.
+        met(limits, dict.fromkeys(LIMITS, float("nan")), "run")
         self.limits, self.options, self.said = limits, options, Said()
 
     def __call__(self, groups: Any) -> list[str]:
         """The limits that are met."""
+        from groupsigma.course import course
         from groupsigma.course_findings import course_findings
         from groupsigma.watch import spoken, summary
 
-        course = over_time(groups, self.options["window"], None, self.options["dial"], self.options["dial_name"])
-        if course is None:
-            typer.echo(f"{groups.problems:,} groups of one step: nothing to compare it with yet")
+        if groups.step is None:
+            raise ArgumentError("--follow", "a log with steps", "none", hint="name their column with --step")
+        groups = finished(groups)
+        if groups is None:
+            typer.echo("one step so far: nothing to compare it with yet")
             return []
-        for text in (summary(course), *map(spoken, self.said.new(course_findings(course)))):
+        claimed = groups.intake.claimed if groups.intake is not None and groups.intake.claimed else None
+        found = course(groups, claimed=claimed, **self.options)
+        for text in (summary(found), *map(spoken, self.said.new(course_findings(found)))):
             typer.echo(text.replace("\n", "\n  "))
-        return met(self.limits, course.metrics(), "run")
+        numbers = found.metrics()
+        return met([one for one in self.limits if one.name in numbers], numbers, "run")
+
+
+def finished(groups: Any) -> Any:
+    """The groups without their last step while that has fewer answers than the one before it; None for one step."""
+    steps, which = np.unique(groups.step, return_inverse=True)
+    answers = np.bincount(which, groups.n_rollouts)
+    last = len(steps) - (len(steps) > 1 and answers[-1] < answers[-2])
+    return groups.only(which < last) if last > 1 else None
