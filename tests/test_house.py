@@ -32,7 +32,7 @@ ORDER = (
     "checkers", "referee", "problems",
     "answerers", "answerers.endpoint", "answerers.local", "answerers.vllm", "probe",
     "trainers", "trainers.notes", "trainers.order", "trainers.given", "trainers.draws", "trainers.checkpoint",
-    "trainers.versions", "trainers.tokens",
+    "trainers.versions", "trainers.tokens", "trainers.late", "trainers.verl", "trainers.verl_sampler",
     "trainers.rollouts", "trainers.watch", "trainers.monitor", "trainers.reward", "trainers.trl", "training",
     "experiments", "experiments.run", "experiments.gym", "experiments.tasks", "experiments.pool",
     "experiments.precision", "experiments.addition", "experiments.gradients",
