@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from asked import trainer
 
 verl = trainer("verl", "verl.trainer.ppo.ray_trainer")
@@ -222,7 +223,7 @@ def test_a_session_s_last_turn_is_the_highest_number_in_its_key():
     assert Step(["u_0_0", "u_1_0"], [False] * 2).sessions() == (None, None)
 
 
-# ---- the plug-in's own word, and Ray ----------------------------------------------------------------------------------
+# ---- the plug-in's own word, and Ray --------------------------------------------------------------------------------
 
 
 def report(**environment):

@@ -1,6 +1,7 @@
-"""The replay buffer against the released verl and a real TransferQueue on Ray: what is drawn, kept, given back, told."""
+"""The replay buffer against the released verl and a real TransferQueue on Ray: what is drawn, kept and told."""
 
 import pytest
+
 from asked import trainer
 
 trainer("verl", "verl.trainer.ppo.ray_trainer")
