@@ -34,6 +34,8 @@ ORDER = (
     "trainers", "trainers.notes", "trainers.order", "trainers.given", "trainers.draws", "trainers.checkpoint",
     "trainers.versions", "trainers.tokens", "trainers.late", "trainers.verl", "trainers.verl_sampler",
     "trainers.rollouts", "trainers.watch", "trainers.monitor", "trainers.reward", "trainers.trl", "training",
+    "conformance", "conformance.recorded", "conformance.formulas", "conformance.own", "conformance.plugs",
+    "conformance.trainers", "conformance.suite", "conformance.__main__",
     "experiments", "experiments.run", "experiments.gym", "experiments.tasks", "experiments.pool",
     "experiments.precision", "experiments.addition", "experiments.gradients",
     "experiments.draw",
