@@ -34,9 +34,13 @@ def group_by_group(rule: Formula) -> Own:
     return every
 
 
-def restated(*presets: str) -> Mapping[str, Own]:
-    """The formulas, for a trainer that cannot run here."""
-    return {name: group_by_group(FORMULAS[name]) for name in presets if name in FORMULAS}
+def restated(*presets: str, inside: str = "float32") -> Mapping[str, Own]:
+    """The formulas, in the precision that the trainer computes in: for a trainer that cannot run here."""
+
+    def cast(rule: Formula) -> Formula:
+        return lambda r: rule(r.to(getattr(torch, inside))).to(r.dtype)
+
+    return {name: group_by_group(cast(FORMULAS[name])) for name in presets if name in FORMULAS}
 
 
 def verl() -> Mapping[str, Own]:
@@ -82,8 +86,8 @@ def trl_lines(rewards: Any, scale: str, trainer: str = "GRPOTrainer", generation
     from trl.trainer.utils import nanstd
 
     fake = SimpleNamespace(
-        multi_objective_aggregation="sum_then_normalize", scale_rewards=scale, normalize_advantages=False, reward_clip_range=None, beta=0.0,
-        reward_weights=torch.ones(1), reward_funcs=[None],
+        multi_objective_aggregation="sum_then_normalize", scale_rewards=scale, normalize_advantages=False,
+        reward_clip_range=None, beta=0.0, reward_weights=torch.ones(1), reward_funcs=[None],
     )  # fmt: skip
     names = dict(
         torch=torch, nanstd=nanstd, self=fake, device=rewards.device,

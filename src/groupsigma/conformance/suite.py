@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from groupsigma.advantages import advantages_by_prompt
-from groupsigma.conformance.formulas import FORMULAS
 from groupsigma.conformance.own import Own, restated
 from groupsigma.conformance.plugs import Plug
 from groupsigma.conformance.recorded import RECORDED, ROUNDED, SILENT, Kind, mixed_up
@@ -63,7 +62,7 @@ def conform(name: str, required: bool = False) -> Outcome:
     if name not in TRAINERS:
         raise ArgumentError("conformance", f"one of {', '.join(TRAINERS)}", repr(name))
     trainer = TRAINERS[name]
-    own, how = _code(trainer, required)
+    own, how = code(trainer, required)
     outcome = Outcome(name, _version(trainer, how), how)
     for preset, rule in own.items():
         _compare(outcome, preset, rule)
@@ -73,9 +72,9 @@ def conform(name: str, required: bool = False) -> Outcome:
     return outcome
 
 
-def _code(trainer: Trainer, required: bool) -> tuple[Mapping[str, Own], str]:
+def code(trainer: Trainer, required: bool) -> tuple[Mapping[str, Own], str]:
     """The trainer's own code where it runs, else its formulas; and which of the two."""
-    formulas = restated(*trainer.presets)
+    formulas = restated(*trainer.presets, inside=trainer.inside)
     if trainer.own is None:
         if required:
             hint = "its own code is not called; only its formula is restated"
@@ -135,15 +134,15 @@ def _fall(outcome: Outcome, preset: str, rule: Own) -> None:
         theirs = rule(rewards.clone(), ids)
         # What rounding leaves of equal rewards is the machine's; the formula leaves the same here.
         known = torch.tensor([torch.nan if a is None else a for a in falls[name]]) if name in falls else ours
-        if name in ROUNDED and preset in FORMULAS:
-            known = FORMULAS[preset](rewards)
+        if name in ROUNDED:
+            known = restated(preset, inside=TRAINERS[outcome.trainer].inside)[preset](rewards, ids)
         if not torch.allclose(theirs, known, rtol=1e-3, atol=1e-6, equal_nan=True):
             outcome.failures.append(f"{preset} on {name}: {_plain(theirs)}, known as {_plain(known)}")
         outcome.traps[name] = {"own": _plain(theirs), "ours": _plain(ours)}
 
 
 def _within(preset: str, rewards: Any) -> bool:
-    """Whether the preset takes such rewards: one that divides by a mean is the trainer's on right-or-wrong ones alone."""
+    """Whether the preset takes such rewards: one that divides by a mean is the trainer's on 0/1 ones alone."""
     return not DIALS[preset].tilt or set(rewards) <= {0.0, 1.0}
 
 
@@ -168,7 +167,7 @@ def _adapter(outcome: Outcome, plug: Plug) -> None:
             for weight in ("equal", "proportional"):
                 given = plug(rewards, ids, dial, sessions, weight)
                 told = [ids[i] for i in counted]
-                expected = advantages_by_prompt(rewards[counted], told, dial, weight)[back]  # type: ignore[arg-type]
+                expected = advantages_by_prompt(rewards[counted], told, dial, weight)[back]
                 if not torch.equal(given, expected) or given.dtype != dtype or given.device != rewards.device:
                     outcome.failures.append(f"adapter, {preset}, {dtype}, {weight}: not the library's advantages")
                 if any(given[i] != 0 for i, name in enumerate(ids) if name in SILENT):

@@ -21,6 +21,7 @@ class Trainer:
         presets: the dials that are its rules.
         silent: its own test of a silent group. refill: its dynamic sampling. ragged: what it makes of unequal groups.
         plug_in: our way into it, in words.
+        inside: the precision it computes in.
         own: its code, preset -> function; None: it does not run on a CPU, or is not on PyPI. how: what that code is.
         falls: what its first preset gives on recorded traps where ours gives something else; None: NaN.
         rounds: presets whose rounding is worse than 2 ulp on right-or-wrong rewards, and why: held to 2 ulp of the
@@ -36,6 +37,7 @@ class Trainer:
     refill: str
     ragged: str
     plug_in: str = "presets alone"
+    inside: str = "float32"
     own: Callable[[], Mapping[str, own.Own]] | None = None
     how: str = "own code"
     falls: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
@@ -57,7 +59,8 @@ TRAINERS: Mapping[str, Trainer] = {
             "np.std == 0", "refill; its cap is ignored", "by uid",
             plug_in="entry point `verl.plugins`: estimators `groupsigma…`; sampler", own=own.verl, plug=plugs.verl,
             falls={
-                "alone": [1 / (1 + 1e-6)], "one scored": [None] * 3, "unscored": [None] * 4, "nothing scored": [None] * 2,
+                "alone": [1 / (1 + 1e-6)], "one scored": [None] * 3,
+                "unscored": [None] * 4, "nothing scored": [None] * 2,
             },
             rounds={"verl-rloo": "G/(G−1)·R − G/(G−1)·μ subtracts after scaling"},
         ),
@@ -83,12 +86,12 @@ TRAINERS: Mapping[str, Trainer] = {
         ),
         Trainer(
             "open-instruct", "open-instruct", "e6c3044a", ("open-instruct", "open-instruct-std"),
-            "np.std == 0", "refill or filter", "no",
+            "np.std == 0", "refill or filter", "no", inside="float64",
         ),
         Trainer("roll", "roll", "8eb27cc2", ("roll",), "std ≤ threshold, off by default", "refill", "no"),
         Trainer(
             "areal", "areal", "1.0.4", ("areal",), "the user's function", "refill without a cap",
-            "by stride: a part of a group is R/1e-5",
+            "by stride: a part of a group is R/1e-5", inside="float64",
         ),
         Trainer("oat", "oat-llm", "0.2.4", ("oat", "oat-grpo"), "none", "none", "no"),
         Trainer(
