@@ -10,6 +10,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,6 +74,7 @@ def verl() -> Mapping[str, Own]:
 
 def trl() -> Mapping[str, Own]:
     """The lines of TRL's GRPOTrainer and RLOOTrainer between rewards and advantages."""
+    import_module("trl")
     return {
         "trl": group_by_group(lambda r: trl_lines(r, "group")["advantages"]),
         "trl-none": group_by_group(lambda r: trl_lines(r, "none")["advantages"]),

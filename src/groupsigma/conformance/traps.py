@@ -118,9 +118,8 @@ def _t2() -> Shown:
 
 def _t3() -> Shown:
     r = torch.full((8,), 0.9)
-    seen = [
-        _formula(name, _close(r.std()), not bool(torch.isclose(r.std(), torch.zeros(())))) for name in ("ms-swift",)
-    ]
+    metric = _close(r.std()), not bool(torch.isclose(r.std(), torch.zeros(())))
+    seen = [_formula("ms-swift", *metric)]
     try:
         quiet = bool(trl_lines(r, "group")["is_std_zero"].all())
         seen.insert(0, Seen("trl", TRAINERS["trl"].how, f"is_std_zero: {quiet}", not quiet))
