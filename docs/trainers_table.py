@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+from groupsigma.conformance.recorded import RECORDED
 from groupsigma.conformance.trainers import TRAINERS
 from groupsigma.presets import DIALS
 
@@ -21,13 +22,15 @@ def main():
     """`trainers`: what each is and how it was tested; `traps`: the same groups, own and ours."""
     if sys.argv[1:] == ["traps"]:
         names = ("alone", "tie", "noise", "near tie", "unscored")
-        print("largest |advantage| of groups that teach nothing, and of one with an answer that nobody scored; ours: 0")
+        print("largest |advantage|; the first four groups teach nothing, and ours is 0")
         print(f"{'trainer':<15}{'rule':<17}" + "".join(f"{name:>10}" for name in names) + "  tested")
         for name, found in FOUND.items():
             own = {group: numbers["own"] for group, numbers in found["traps"].items()}
             cells = "".join(f"{largest(own[group]) if group in own else '':>10}" for group in names)
             print(f"{name:<15}{TRAINERS[name].presets[0]:<17}{cells}  {found['how']}")
         return
+    kinds = [group.kind for group in RECORDED.values()]
+    print(f"{len(kinds)} recorded groups: {', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))}")
     for name, found in FOUND.items():
         trainer = TRAINERS[name]
         print(f"{name} {found['version']}")
