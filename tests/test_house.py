@@ -32,7 +32,10 @@ ORDER = (
     "checkers", "referee", "problems",
     "answerers", "answerers.endpoint", "answerers.local", "answerers.vllm", "probe",
     "trainers", "trainers.notes", "trainers.order", "trainers.given", "trainers.draws", "trainers.checkpoint",
+    "trainers.versions", "trainers.tokens", "trainers.late", "trainers.verl", "trainers.verl_sampler",
     "trainers.rollouts", "trainers.watch", "trainers.monitor", "trainers.reward", "trainers.trl", "training",
+    "conformance", "conformance.recorded", "conformance.formulas", "conformance.own", "conformance.plugs",
+    "conformance.trainers", "conformance.suite", "conformance.__main__", "conformance.traps",
     "experiments", "experiments.run", "experiments.gym", "experiments.tasks", "experiments.pool",
     "experiments.precision", "experiments.addition", "experiments.gradients",
     "experiments.draw",
@@ -51,7 +54,7 @@ ORDER = (
     "output", "settings", "rewrite",
     "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.running",
     "verbs.show", "verbs.audit", "verbs.compare", "verbs.plan",
-    "verbs.dials",
+    "verbs.dials", "verbs.traps",
     "verbs.reproduce", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip
 
