@@ -231,7 +231,7 @@ def test_audit_prints_the_run_of_a_log_with_steps(log):
     done = CliRunner().invoke(app, ["audit", str(log), "--window", "4", "--cost-per-1k-rollouts", "2"])
     assert done.exit_code == 0 and "the run over time" in done.output and "8–11" in done.output
     told = json.loads(CliRunner().invoke(app, ["audit", str(log), "--json"]).output)
-    assert told["course"]["schema"] == SCHEMA and len(told["course"]["windows"]) == 8
+    assert told["course"]["schema"] == SCHEMA and len(told["course"]["windows"]) == 6
     assert told["course"]["findings"] and "spent_on_silence" in told["metrics"]
     failed = CliRunner().invoke(app, ["audit", str(log), "--fail-on", "silent_last_window>0.01"])
     assert failed.exit_code == 1
