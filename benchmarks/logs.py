@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 
 import duckdb
-from measure import process
+from measure import others_cpu, process
 
 HERE = Path(__file__).parent
 REPEATS = 3
@@ -26,15 +27,34 @@ LINES = """COPY (SELECT 'Problem ' || (i // 8) % 20000 || repeat(' and so on', 1
                    CAST(hash(i) % 3 = 0 AS DOUBLE) AS score, 1 + i // 2048 AS step
             FROM range(1000000) AS t(i)) TO '{path}' (FORMAT json)"""
 
-BARE = {
-    "rollouts.parquet": "SELECT prompt_id, count(*), sum(reward) FROM read_parquet('{path}') GROUP BY prompt_id",
-    "lines.jsonl": "SELECT count(input), count(step), sum(score) FROM read_json('{path}', "
-    "format = 'newline_delimited', columns = {{input: 'VARCHAR', step: 'BIGINT', score: 'DOUBLE'}})",
-}
-WHAT = {
-    "rollouts.parquet": "10⁸ rollouts, 10⁶ prompts, Parquet; DuckDB's `GROUP BY` that counts them",
-    "lines.jsonl": "10⁶ lines of verl's layout, 2 kB each; DuckDB reading the three columns needed",
-}
+#: What is measured: ours, and what DuckDB alone does, each a process of its own.
+MEASURES = (
+    (
+        "10⁸ rollouts, 10⁶ prompts, Parquet: `groupsigma audit --json`",
+        "the `GROUP BY` that counts them",
+        "rollouts.parquet",
+        "from groupsigma.cli import main; import sys; sys.argv = ['groupsigma', 'audit', '{path}', '--json']; main()",
+        "SELECT prompt_id, count(*), sum(reward) FROM read_parquet('{path}') GROUP BY prompt_id",
+    ),
+    (
+        "10⁶ lines of verl's layout, 2 kB each: `load`",
+        "reading the columns needed",
+        "lines.jsonl",
+        "import groupsigma; groupsigma.load('{path}')",
+        "SELECT count(input), count(gts), count(step), sum(score), count(reward) FROM {scan}",
+    ),
+    (
+        "the same",
+        "reading and grouping them",
+        "lines.jsonl",
+        "import groupsigma; groupsigma.load('{path}')",
+        "SELECT input, gts, step, count(*), sum(score) FROM {scan} GROUP BY ALL",
+    ),
+)
+SCAN = (
+    "read_json('{path}', format = 'newline_delimited', "
+    "columns = {{input: 'VARCHAR', gts: 'VARCHAR', step: 'BIGINT', score: 'DOUBLE', reward: 'DOUBLE'}})"
+)
 
 
 def main() -> None:
@@ -43,36 +63,37 @@ def main() -> None:
         for name, sql in (("rollouts.parquet", ROLLOUTS), ("lines.jsonl", LINES)):
             if not (folder / name).exists():
                 duckdb.execute(sql.format(path=folder / name))
-        rows = [measured(folder / name) for name in BARE]
-    HERE.joinpath("LOGS.md").write_text(page(rows), encoding="utf-8")
-    print(page(rows))
+        lines = [measured(*measure, folder) for measure in MEASURES]
+    page = "\n".join([HEAD, *lines]) + "\n"
+    HERE.joinpath("LOGS.md").write_text(page, encoding="utf-8")
+    print(page)
 
 
-def measured(path: Path) -> tuple[str, list[float], list[float], float, float]:
-    """Seconds of ours and of DuckDB alone, turn by turn, and the peak memory of each in GiB."""
-    sql = BARE[path.name].format(path=path)
-    bare = [sys.executable, "-c", f"import duckdb; duckdb.execute({sql!r}).fetchnumpy()"]
-    ours = [sys.executable, "-m", "groupsigma.cli", "audit", str(path), "--json"]
-    turns = [(process(ours), process(bare)) for _ in range(REPEATS)]
-    peak_ours, peak_bare = (max(turn[side][1] for turn in turns) / 2**30 for side in (0, 1))
-    return path.name, [t[0][0] for t in turns], [t[1][0] for t in turns], peak_ours, peak_bare
+HEAD = f"""# Reading rollouts at scale
+
+Written by `python benchmarks/logs.py`; do not edit. Whole processes, imports and all, ours and DuckDB alone turn by turn, {REPEATS} turns each, two
+threads; medians (least to most); `cpus_used_by_others` as on the other pages: what else ran meanwhile.
+
+| ours | DuckDB alone | ours, s | DuckDB, s | ours / DuckDB | peak, GiB | others' CPUs |
+|---|---|---|---|---|---|---|"""
 
 
-def page(rows: list[tuple[str, list[float], list[float], float, float]]) -> str:
-    lines = [
-        "# Reading rollouts at scale",
-        "",
-        "Written by `python benchmarks/logs.py`; do not edit. Whole processes, `groupsigma audit FILE --json` against",
-        f"DuckDB alone, {REPEATS} turns each, two threads; medians (least to most).",
-        "",
-        "| file | ours, s | DuckDB alone, s | ours / DuckDB | peak, GiB | DuckDB's peak |",
-        "|---|---|---|---|---|---|",
+def measured(what: str, against: str, name: str, ours: str, sql: str, folder: Path) -> str:
+    """A row of the page."""
+    path = folder / name
+    bare = sql.format(path=path, scan=SCAN.format(path=path))
+    commands = [
+        [sys.executable, "-c", ours.format(path=path)],
+        [sys.executable, "-c", f"import duckdb; duckdb.execute({bare!r}).fetchnumpy()"],
     ]
-    for name, ours, bare, peak, other in rows:
-        spans = " | ".join(f"{median(t):.1f} ({min(t):.1f} to {max(t):.1f})" for t in (ours, bare))
-        ratio = median(ours) / median(bare)
-        lines.append(f"| {WHAT[name]} | {spans} | {ratio:.2f} | {peak:.2f} | {other:.2f} |")
-    return "\n".join(lines) + "\n"
+    start, before = time.perf_counter(), others_cpu()
+    turns = [[process(command) for command in commands] for _ in range(REPEATS)]
+    spent, after = time.perf_counter() - start, others_cpu()
+    others = "–" if before is None or after is None else f"{(after - before) / spent:.1f}"
+    seconds = [[turn[side][0] for turn in turns] for side in (0, 1)]
+    spans = " | ".join(f"{median(t):.1f} ({min(t):.1f} to {max(t):.1f})" for t in seconds)
+    peak = max(turn[0][1] for turn in turns) / 2**30
+    return f"| {what} | {against} | {spans} | {median(seconds[0]) / median(seconds[1]):.2f} | {peak:.2f} | {others} |"
 
 
 if __name__ == "__main__":
