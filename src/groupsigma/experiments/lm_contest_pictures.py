@@ -52,7 +52,7 @@ def _chart(start: str, found: Mapping[str, Any]) -> Any:
 def _map(found: Mapping[str, Any]) -> list[Any]:
     rows = told.mapped(found)
     every = [cell[name]["area"] for cell in rows for name in (UNIFORM, OURS, ORACLE)]
-    up = tuple(np.round(np.arange(np.floor(20 * min(every)) / 20, max(every) + 0.05, 0.05), 2).tolist())
+    up = tuple(np.round(np.arange(np.floor(20 * min(every)) / 20 - 0.05, max(every) + 0.05, 0.05), 2).tolist())
     rates = sorted({cell["rate"] for cell in rows})
     place = {rate: at for at, rate in enumerate(rates)}
     axes = Axes(
