@@ -66,6 +66,12 @@ def test_sessions_of_one_name_in_two_groups_are_two_and_missing_ones_are_each_th
     assert sorted(rows.tolist()) == [1, 2, 3, 4] and back[0] == back[2] and len(set(back.tolist())) == 4
 
 
+def test_the_last_turn_is_told_by_its_number_where_rows_are_shuffled():
+    scores, sessions, turns = [1.0, 9.0, 0.0, 7.0], ["s", "s", "t", "t"], [1, 0, 1, 0]
+    assert row_advantages(scores, ["a"] * 4, sessions=sessions, turns=turns).tolist() == [1, 1, -1, -1]
+    assert last_rows(["a"] * 4, sessions, turns)[0].tolist() == [0, 2]
+
+
 @pytest.mark.parametrize("index", [["a", "a", "b"], np.array([7, 7, 9]), torch.tensor([0, 0, 1])])
 def test_groups_are_labels_of_any_kind(index):
     plain = row_advantages(torch.tensor([1.0, 0, 1]), index)
