@@ -33,7 +33,7 @@ ORDER = (
     "answerers", "answerers.endpoint", "answerers.local", "answerers.vllm", "probe",
     "trainers", "trainers.notes", "trainers.order", "trainers.given", "trainers.draws", "trainers.checkpoint",
     "trainers.versions", "trainers.tokens", "trainers.late", "trainers.verl", "trainers.verl_sampler",
-    "trainers.named", "trainers.slime", "trainers.skyrl", "trainers.tinker",
+    "trainers.named", "trainers.slime", "trainers.skyrl", "trainers.tinker", "trainers.areal",
     "trainers.rollouts", "trainers.watch", "trainers.monitor", "trainers.reward", "trainers.trl", "training",
     "experiments", "experiments.run", "experiments.gym", "experiments.tasks", "experiments.pool",
     "experiments.precision", "experiments.addition", "experiments.gradients",
