@@ -34,6 +34,7 @@ ORDER = (
     "trainers", "trainers.notes", "trainers.order", "trainers.given", "trainers.draws", "trainers.checkpoint",
     "trainers.versions", "trainers.tokens", "trainers.late", "trainers.verl", "trainers.verl_sampler",
     "trainers.named", "trainers.slime", "trainers.skyrl", "trainers.tinker", "trainers.areal",
+    "trainers.roll", "trainers.ms_swift",
     "trainers.rollouts", "trainers.watch", "trainers.monitor", "trainers.reward", "trainers.trl", "training",
     "experiments", "experiments.run", "experiments.gym", "experiments.tasks", "experiments.pool",
     "experiments.precision", "experiments.addition", "experiments.gradients",
