@@ -14,7 +14,12 @@ FILES = sorted(path for path in EXAMPLES.rglob("*") if path.suffix in (".sh", ".
 def test_every_name_of_ours_exists(path):
     for name in re.findall(r"groupsigma\.trainers\.\w+\.\w+", path.read_text()):
         module, _, attribute = name.rpartition(".")
-        assert callable(getattr(importlib.import_module(module), attribute)), name
+        try:
+            found = importlib.import_module(module)
+        except ImportError as error:
+            assert error.name and not error.name.startswith("groupsigma"), error  # the trainer is not here
+            pytest.skip(f"{module} needs {error.name}")
+        assert callable(getattr(found, attribute)), name
 
 
 @pytest.mark.parametrize("folder", [path for path in EXAMPLES.iterdir() if path.is_dir()], ids=lambda path: path.name)
