@@ -36,6 +36,8 @@ ORDER = (
     "trainers.named", "trainers.slime", "trainers.skyrl", "trainers.tinker", "trainers.areal",
     "trainers.roll", "trainers.ms_swift",
     "trainers.rollouts", "trainers.watch", "trainers.monitor", "trainers.reward", "trainers.trl", "training",
+    "conformance", "conformance.recorded", "conformance.formulas", "conformance.own", "conformance.plugs",
+    "conformance.trainers", "conformance.suite", "conformance.__main__", "conformance.traps",
     "experiments", "experiments.run", "experiments.gym", "experiments.tasks", "experiments.pool",
     "experiments.precision", "experiments.addition", "experiments.gradients",
     "experiments.draw",
@@ -54,7 +56,7 @@ ORDER = (
     "output", "settings", "rewrite",
     "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.running",
     "verbs.show", "verbs.audit", "verbs.compare", "verbs.plan",
-    "verbs.dials",
+    "verbs.dials", "verbs.traps",
     "verbs.reproduce", "verbs.probe", "verbs.train", "cli",
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Each trainer's preset against that trainer's own numbers on right-or-wrong rewards.
 
-Expected values: restated from each trainer's formula below (torch, as the
-trainer writes it, float64 so that only the rule is compared), or values that
+Expected values: restated from each trainer's formula in `conformance.formulas` (torch,
+as the trainer writes it, float64 so that only the rule is compared), or values that
 were seen when the trainer's own code was run, marked "seen".
 """
 
@@ -10,81 +10,12 @@ import pytest
 import torch
 
 from groupsigma import DIALS, PRESETS, ArgumentError, Dial, advantage_table, advantages, find_dial, gain
+from groupsigma.conformance.formulas import FORMULAS
 from groupsigma.presets import name_of
 
 
-def divided(eps, ddof=1):
-    return lambda r: (r - r.mean()) / (r.std(correction=ddof) + eps)
-
-
-def centred(r):
-    return r - r.mean()
-
-
-def leave_one_out(r):
-    return r - (r.sum() - r) / (len(r) - 1)
-
-
-def by_mean(r):
-    return (r - r.mean()) / r.mean()
-
-
-def nemo(r):
-    """Leave-one-out mean and standard deviation; divided only where the latter is positive."""
-    out = torch.empty_like(r)
-    for i in range(len(r)):
-        others = torch.cat([r[:i], r[i + 1 :]])
-        s = others.std() if len(others) > 1 else torch.tensor(0.0)
-        a = r[i] - others.mean()
-        out[i] = a / (s + 1e-6) if s > 0 else a
-    return out
-
-
-RESTATED = {
-    "grpo": divided(0, 0),
-    "dr-grpo": centred,
-    "dapo": divided(0, 0),
-    "rloo": leave_one_out,
-    "maxrl": by_mean,
-    "logit": lambda r: (r - r.mean()) / r.var(correction=0),
-    "pass@4": lambda r: (r - r.mean()) * (1 - r.mean()) ** 3,
-    "trl": divided(1e-4),
-    "trl-none": centred,
-    "trl-async": divided(1e-8, 0),
-    "trl-rloo": leave_one_out,
-    "verl": divided(1e-6),
-    "verl-dr-grpo": centred,
-    "verl-rloo": lambda r: len(r) / (len(r) - 1) * (r - r.mean()),
-    "verl-dapo": divided(1e-6),
-    "openrlhf": divided(1e-9),
-    "openrlhf-dr-grpo": centred,
-    "openrlhf-rloo": leave_one_out,
-    "skyrl": divided(1e-6),
-    "skyrl-dr-grpo": centred,
-    "skyrl-rloo": leave_one_out,
-    "skyrl-maxrl": by_mean,
-    "prime-rl": centred,
-    "prime-rl-maxrl": by_mean,
-    "slime": divided(1e-6),
-    "slime-dr-grpo": centred,
-    "nemo-rl": nemo,
-    "nemo-rl-rloo": leave_one_out,
-    "nemo-rl-dapo": divided(1e-6),
-    "open-instruct": centred,
-    "open-instruct-std": divided(1e-8, 0),
-    "roll": divided(1e-6),
-    "areal": divided(1e-5),
-    "oat": centred,
-    "oat-grpo": divided(1e-8),
-    "ms-swift": divided(1e-4),
-    "ms-swift-rloo": leave_one_out,
-    "tinker": centred,
-    "unsloth": divided(1e-4),
-}
-
-
-def test_every_preset_is_restated_here():
-    assert set(RESTATED) == set(PRESETS) - {"trl-batch"}  # one scale for a whole batch: below
+def test_every_preset_is_restated():
+    assert set(FORMULAS) == set(PRESETS) - {"trl-batch"}  # one scale for a whole batch: below
 
 
 def test_the_batch_wide_preset():
@@ -98,12 +29,12 @@ def test_rules_that_keep_only_mixed_groups(name):
     assert DIALS[name].keep == "mixed" and "silent groups replaced" in DIALS[name].formula
 
 
-@pytest.mark.parametrize("name", RESTATED)
+@pytest.mark.parametrize("name", FORMULAS)
 @pytest.mark.parametrize("G", [2, 3, 8, 16])
 def test_preset_gives_the_trainers_number(name, G):
     for k in range(1, G):
         rewards = torch.tensor([1.0] * k + [0.0] * (G - k), dtype=torch.float64)
-        expected = RESTATED[name](rewards).numpy()
+        expected = FORMULAS[name](rewards).numpy()
         np.testing.assert_allclose(advantages(rewards.numpy(), DIALS[name]), expected, rtol=1e-12, atol=1e-15)
 
 

@@ -3,11 +3,17 @@
 T12, T15 and T18 are about rows, losses and loops of trainers, not about a formula.
 """
 
+import importlib.util
+import json
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from groupsigma import DIALS, GRPO, MAXRL, ArgumentError, Dial, Groups, advantages, advantages_by_prompt, is_silent
+from groupsigma.cli import app
 
 CONSTANTS = [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3]
 
@@ -134,3 +140,40 @@ def test_T20_a_mean_that_can_be_negative_is_refused_not_divided_by():
         advantages([-1.0, 0.5, -0.5], MAXRL)
     with pytest.raises(ArgumentError, match="flip signs"):
         advantages_by_prompt([-1.0, 0.5], ["a", "a"], MAXRL)
+
+
+# ---- every trap, as `groupsigma traps` shows it -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def traps():
+    from groupsigma.conformance.traps import shown
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(shown())
+
+
+def test_every_trap_is_shown_with_a_trainer_that_falls_and_ours_that_does_not(traps):
+    assert [trap.number for trap in traps] == list(range(1, 21))
+    for trap in traps:
+        assert trap.holds, trap
+        assert any(seen.falls for seen in trap.seen), trap
+        assert trap.given and trap.ours and all(seen.gives for seen in trap.seen)
+
+
+def test_traps_say_whose_code_was_run(traps):
+    own = {seen.trainer: seen.how for seen in traps[0].seen}
+    assert own["openrlhf"] == "formula only" and set(own.values()) <= {"own code", "own lines", "formula only"}
+    if importlib.util.find_spec("trl"):
+        assert own["trl"] == "own lines" and traps[15].seen[0].gives == "frac_reward_zero_std 0"
+
+
+def test_traps_from_the_shell():
+    one = CliRunner().invoke(app, ["traps", "slime"])
+    assert one.exit_code == 0 and "falls slime: [0.802×4, -1.07×3] (formula only)" in one.output
+    assert "verl" not in one.output and "traps, 1 trainers in one or more of them: slime" in one.output
+    found = json.loads(CliRunner().invoke(app, ["traps", "--json"]).output)
+    assert found["schema"] == "groupsigma.traps/1" and len(found["traps"]) == 20
+    unknown = CliRunner().invoke(app, ["traps", "vrel"])
+    assert isinstance(unknown.exception, ArgumentError)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,9 +19,13 @@ from verl import DataProto
 from verl.trainer.config import AlgoConfig
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 from verl.trainer.ppo.ray_trainer import compute_advantage
+from verl.utils.import_utils import load_extern_type
 
 from groupsigma import DIALS, ArgumentError, Dial, advantages_by_prompt
 from groupsigma.trainers.verl import TESTED, Step, asked, estimator_name
+from groupsigma.trainers.verl_sampler import sampler
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "verl"
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -108,6 +113,26 @@ def test_the_command_line_as_hydra_reads_it():
     assert config.trainer.v1.sampler.sampler_kwargs.max_num_gen_batches == 3
     given = advantage(batch(), config.algorithm.adv_estimator, config.algorithm)
     assert torch.equal(given, advantages_by_prompt(REWARDS, UIDS, Dial(power=0.5, ddof=1, eps=1e-6)))
+
+
+def test_the_example_s_lines_are_taken_by_hydra():
+    from hydra import compose, initialize_config_module
+
+    lines = f'source {EXAMPLE / "dial.sh"}; printf "%s\\n" "${{GROUPSIGMA_ARGS[@]}}"'
+    given = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        config = compose("ppo_trainer", given)
+    assert asked(config.algorithm)[0] == Dial(power=0.5)
+    custom = config.trainer.v1.sampler.custom_sampler
+    assert load_extern_type(custom.path, custom.name) is sampler
+    assert config.trainer.v1.sampler.sampler_kwargs.max_num_gen_batches == 10
+
+
+def test_the_example_shows_what_differs():
+    done = subprocess.run([sys.executable, EXAMPLE / "advantages.py"], capture_output=True, text=True, check=True)
+    stock, ours = done.stdout.splitlines()[1:3]
+    assert stock.split() == ["grpo", "1.5000,", "-0.500", "-0.0074", "1.0000"]
+    assert ours.split() == ["groupsigma_verl", "1.5000,", "-0.500", "0.0000", "0.0000"]
 
 
 def test_verl_s_dataclass_config_is_taken_too():

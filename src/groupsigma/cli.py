@@ -19,6 +19,7 @@ from groupsigma.verbs.probe import probe
 from groupsigma.verbs.reproduce import reproduce
 from groupsigma.verbs.show import show
 from groupsigma.verbs.train import TRL_FLAGS, train
+from groupsigma.verbs.traps import traps
 
 app = typer.Typer(
     add_completion=False,
@@ -44,6 +45,7 @@ app.command(short_help="Where a set of problems teaches.")(audit)
 app.command(short_help="Two runs or settings side by side.")(compare)
 app.command(short_help="Tries for each problem under a budget.")(plan)
 app.command(short_help="The named rules and trainers' presets.")(dials)
+app.command(short_help="Numerical traps, each trainer's own.")(traps)
 app.command(short_help="The paper's numbers, claim by claim.")(reproduce)
 app.command(short_help="Train through TRL: GRPO, Dr. GRPO or DAPO whole.", context_settings=TRL_FLAGS)(train)
 app.command(short_help="Answer problems n times and write the counts.")(probe)

@@ -14,7 +14,8 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
@@ -100,6 +101,16 @@ class Step:
 _STEP: ContextVar[Step | None] = ContextVar("step", default=None)
 
 
+@contextmanager
+def known(step: Step) -> Iterator[Step]:
+    """While verl computes the advantages of a batch, its estimator knows of the step."""
+    token = _STEP.set(step)
+    try:
+        yield step
+    finally:
+        _STEP.reset(token)
+
+
 def estimator(named: Dial | None = None) -> Callable[..., Any]:
     """An advantage estimator as verl calls it; `named` is its dial, None: the config's."""
 
@@ -133,12 +144,8 @@ def told(trainers: ModuleType) -> None:
 
     @functools.wraps(own)
     def compute(self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
-        step = Step(batch.keys, [tag.get("is_padding", False) for tag in batch.tags])
-        token = _STEP.set(step)
-        try:
+        with known(Step(batch.keys, [tag.get("is_padding", False) for tag in batch.tags])) as step:
             batch = own(self, batch, metrics)
-        finally:
-            _STEP.reset(token)
         for name, value in step.found.items():
             metrics.setdefault(name, value)  # the sampler has seen the silent groups too
         return batch
