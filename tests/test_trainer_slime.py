@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from groupsigma import DIALS, DR_GRPO, MAXRL, ArgumentError, advantages_by_prompt
+from groupsigma.conformance.own import source_of
 from groupsigma.trainers import slime as hooks
-from recorded import GROUPS, SILENT, rows, source_of
+from recorded import GROUPS, SILENT, rows
 
 HERE = importlib.util.find_spec("slime") is not None
 needs_slime = pytest.mark.skipif(not HERE, reason="slime is not on the path: PYTHONPATH=<its checkout>")
@@ -113,7 +114,7 @@ def test_ragged_groups_in_any_order_are_advantages_by_prompt():
     rewards, ids = [rewards[i] for i in order], [ids[i] for i in order]
     for weight in ("equal", "proportional"):
         raw, ours = hooks.advantages(args(groupsigma_weight=weight), samples(rewards, ids))
-        assert ours == advantages_by_prompt(rewards, ids, DIALS["slime"], weight).tolist()
+        np.testing.assert_array_equal(ours, advantages_by_prompt(rewards, ids, DIALS["slime"], weight))
         assert all(a == 0 for a, name in zip(ours, ids, strict=True) if name in SILENT)
         assert [math.isnan(r) for r in raw] == [r is None for r in rewards]
     assert any(ours)

@@ -16,6 +16,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
+
 from groupsigma.dial import DR_GRPO, Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.metrics import group_metrics
@@ -77,7 +79,8 @@ def advantages(args: Any, samples: Sequence[Any]) -> tuple[list[float], list[flo
     scores = [math.nan if sample.remove_sample else reward for sample, reward in zip(flat, raw, strict=True)]
     groups, rollouts = _labels(flat)
     weight: Weight = getattr(args, "groupsigma_weight", "equal")
-    return raw, row_advantages(scores, groups, dial, sessions=rollouts, weight=weight).tolist()
+    told = row_advantages(torch.tensor(scores, dtype=torch.float64), groups, dial, sessions=rollouts, weight=weight)
+    return raw, told.tolist()
 
 
 def log_groups(args: Any, all_samples: Sequence[Any], data_source: Any = None) -> None:
