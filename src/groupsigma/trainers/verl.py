@@ -23,7 +23,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 
 from groupsigma.dial import Dial
 from groupsigma.errors import ArgumentError
@@ -32,6 +31,13 @@ from groupsigma.presets import DIALS, find_dial
 from groupsigma.trainers import versions
 from groupsigma.trainers.late import when_imported
 from groupsigma.trainers.tokens import Weight, answer_rewards, last_rows, row_advantages, to_tokens
+
+try:
+    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"verl is not here, or does not import: {error}")
 
 #: The version this adapter was tested with.
 TESTED = "0.9.1"
