@@ -118,12 +118,12 @@ def test_a_trainer_that_is_required_and_missing_is_an_error(monkeypatch):
 
 def test_the_runner_says_and_writes_what_it_found(monkeypatch, tmp_path, capsys):
     file = tmp_path / "trainers.json"
-    held = {"schema": "groupsigma.trainers/1", "trainers": {"roll": {"how": "own code", "version": "9"}}}
+    held = {"schema": "groupsigma.trainers/1", "trainers": {"open-instruct": {"how": "own code", "version": "9"}}}
     file.write_text(json.dumps(held))
-    monkeypatch.setattr("sys.argv", ["", "oat", "roll", "--write", str(file)])
+    monkeypatch.setattr("sys.argv", ["", "oat", "open-instruct", "--write", str(file)])
     assert main() == 0 and "oat 0.2.4, formula only: 70 groups" in capsys.readouterr().out
     found = json.loads(file.read_text())["trainers"]
-    assert found["oat"]["how"] == FORMULA and found["roll"]["version"] == "9", "a formula replaces no real run"
+    assert found["oat"]["how"] == FORMULA and found["open-instruct"]["version"] == "9", "a formula replaces no real run"
     monkeypatch.setattr("sys.argv", ["", "openrlhf", "--required"])
     assert main() == 2 and "hint:" in capsys.readouterr().err
     changed(monkeypatch, "oat", own=lambda: {"oat": own.group_by_group(lambda r: r)})

@@ -97,7 +97,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             MAXRL,
             "SkyRL 0.4.0 maxrl",
             "skyrl/backends/skyrl_train/utils/ppo_utils.py",
-            "divides by μ without a guard: a negative mean flips all signs (ours: refused)",
+            "divides by μ + 1e-6 (ours: by μ), and without a guard: a negative mean flips all signs (ours: refused)",
         ),
         "prime-rl": Preset(DR_GRPO, "prime-rl 0.8.1 grpo: centres only", "src/prime_rl/orchestrator/algo/grpo.py"),
         "prime-rl-maxrl": Preset(

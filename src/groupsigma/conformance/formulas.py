@@ -31,6 +31,13 @@ def by_mean(r: Any) -> Any:
     return (r - r.mean()) / r.mean()
 
 
+def areal(r: Any) -> Any:
+    """Mean and standard deviation in float64, each rounded to the rewards' precision before it is used."""
+    mean = r.double().mean().to(r.dtype)
+    std = ((r.double() - mean) ** 2).sum() / (len(r) - 1)
+    return (r - mean) / (std.sqrt().to(r.dtype) + 1e-5)
+
+
 def nemo(r: Any) -> Any:
     """Leave-one-out mean and standard deviation; divided only where the latter is positive."""
     out = torch.empty_like(r)
@@ -68,7 +75,7 @@ FORMULAS: Mapping[str, Formula] = {
     "skyrl-maxrl": by_mean,
     "prime-rl": centred,
     "prime-rl-maxrl": by_mean,
-    "slime": divided(1e-6),
+    "slime": lambda r: (c := centred(r)) / (c.std() + 1e-6),
     "slime-dr-grpo": centred,
     "nemo-rl": nemo,
     "nemo-rl-rloo": leave_one_out,
@@ -76,7 +83,7 @@ FORMULAS: Mapping[str, Formula] = {
     "open-instruct": centred,
     "open-instruct-std": divided(1e-8, 0),
     "roll": divided(1e-6),
-    "areal": divided(1e-5),
+    "areal": areal,
     "oat": centred,
     "oat-grpo": divided(1e-8),
     "ms-swift": divided(1e-4),

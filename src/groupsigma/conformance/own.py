@@ -11,6 +11,8 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,6 +99,118 @@ def trl_lines(rewards: Any, scale: str, trainer: str = "GRPOTrainer", generation
     )  # fmt: skip
     method = getattr(trl, trainer)._generate_and_score_completions
     return run_lines(method, names, first="unscorable_mask", last="advantages = torch.nan_to_num")
+
+
+def skyrl() -> Mapping[str, Own]:
+    """SkyRL's own dispatch, estimators grpo and rloo."""
+    import numpy as np
+    from skyrl.backends.skyrl_train.utils.ppo_utils import compute_advantages_and_returns
+
+    def through(estimator: str, **given: Any) -> Own:
+        def own(rewards: Any, ids: Sequence[str]) -> Any:
+            return compute_advantages_and_returns(
+                token_level_rewards=rewards[:, None].clone(),
+                response_mask=torch.ones(len(rewards), 1),
+                index=np.array(ids, dtype=object),
+                adv_estimator=estimator,
+                config=None,
+                **given,
+            )[0][:, 0]
+
+        return own
+
+    return {
+        "skyrl": through("grpo"),
+        "skyrl-dr-grpo": through("grpo", grpo_norm_by_std=False),
+        "skyrl-rloo": through("rloo"),
+    }  # its maxrl divides by μ + 1e-6, which no Dial says: tests/test_trainer_skyrl.py
+
+
+def slime() -> Mapping[str, Own]:
+    """slime's reward post-processing, a method of a module that needs SGLang."""
+    method = source_of("slime", "ray/rollout.py", "_post_process_rewards", {"torch": torch})
+
+    def through(divides: bool) -> Own:
+        def rule(r: Any) -> Any:
+            flags = SimpleNamespace(
+                advantage_estimator="grpo", rewards_normalization=True, grpo_std_normalization=divides,
+                n_samples_per_prompt=len(r), rollout_batch_size=1,
+            )  # fmt: skip
+            samples = [SimpleNamespace(get_reward_value=lambda _, reward=reward: reward) for reward in r.tolist()]
+            held = SimpleNamespace(custom_reward_post_process_func=None, args=flags)
+            return torch.tensor(method(held, samples)[1])
+
+        return group_by_group(rule)
+
+    return {"slime": through(True), "slime-dr-grpo": through(False)}
+
+
+def tinker() -> Mapping[str, Own]:
+    """tinker-cookbook's `compute_advantages`."""
+    from tinker_cookbook.rl.data_processing import compute_advantages
+    from tinker_cookbook.rl.types import Trajectory, TrajectoryGroup
+
+    def rule(r: Any) -> Any:
+        trajectories = [Trajectory([], None) for _ in r]
+        return compute_advantages([TrajectoryGroup(trajectories, r.tolist(), [{} for _ in r])])[0]
+
+    return {"tinker": group_by_group(rule)}
+
+
+def areal() -> Mapping[str, Own]:
+    """AReaL's `Normalization` over one group."""
+    from areal.api.cli_args import NormConfig
+    from areal.utils.data import Normalization
+
+    def rule(r: Any) -> Any:
+        return Normalization(NormConfig(mean_level="group", std_level="group", group_size=len(r)))(r)
+
+    return {"areal": group_by_group(rule)}
+
+
+def roll() -> Mapping[str, Own]:
+    """ROLL's `reward_norm` over one group."""
+    from roll.utils.functionals import reward_norm
+
+    def rule(r: Any) -> Any:
+        return reward_norm(r, n_sample=len(r), norm_mean_type="group", norm_std_type="group")
+
+    return {"roll": group_by_group(rule)}
+
+
+def ms_swift() -> Mapping[str, Own]:
+    """ms-swift's `compute_advantages` over one group."""
+    from swift.rl_core.advantage import compute_advantages
+
+    def through(estimator: str, scale: str) -> Own:
+        def rule(r: Any) -> Any:
+            return compute_advantages(
+                r[:, None], torch.ones(1), len(r), advantage_estimator=estimator, scale_rewards=scale
+            )[0]
+
+        return group_by_group(rule)
+
+    return {"ms-swift": through("grpo", "group"), "ms-swift-rloo": through("rloo", "none")}
+
+
+def source_of(package: str, file: str, name: str, names: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function of an installed trainer by its source, with the names that it uses; the module around it is not run.
+
+    Raises: ImportError where the trainer is not installed.
+    """
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"No module named {package!r}", name=package)
+    path = Path(next(iter(spec.submodule_search_locations))) / file
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            node.decorator_list, node.returns = [], None
+            for argument in node.args.args:
+                argument.annotation = None
+            scope = dict(names)
+            exec(compile(ast.Module([node], []), str(path), "exec"), scope)
+            return scope[name]
+    raise LookupError(f"{name} is not in {path}")
 
 
 def run_lines(method: Any, names: dict[str, Any], first: str, last: str) -> dict[str, Any]:

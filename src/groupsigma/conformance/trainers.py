@@ -45,6 +45,11 @@ class Trainer:
     plug: Callable[[], plugs.Plug] | None = None
 
 
+#: One unscorable answer, and the whole group is NaN.
+_NAN: Mapping[str, Sequence[float | None]] = {
+    "one scored": [None] * 3, "unscored": [None] * 4, "nothing scored": [None] * 2,
+}  # fmt: skip
+
 #: By name, in the order of the page.
 TRAINERS: Mapping[str, Trainer] = {
     trainer.name: trainer
@@ -71,6 +76,8 @@ TRAINERS: Mapping[str, Trainer] = {
         Trainer(
             "skyrl", "skyrl", "0.4.0", ("skyrl", "skyrl-dr-grpo", "skyrl-rloo", "skyrl-maxrl"),
             "np.std > 0, or max − min ≤ 1e-6", "filter, replace, refill", "by uid",
+            plug_in="`trainer.override_entrypoint`: estimators `groupsigma…`", own=own.skyrl, plug=plugs.skyrl,
+            falls={"alone": [1 / (1 + 1e-6)], **_NAN},
         ),
         Trainer(
             "prime-rl", "prime-rl", "0.8.1", ("prime-rl", "prime-rl-maxrl"),
@@ -79,6 +86,8 @@ TRAINERS: Mapping[str, Trainer] = {
         Trainer(
             "slime", "slime", "0.3.1", ("slime", "slime-dr-grpo"),
             "std > 1e-6, NaN dropped", "refill without a cap", "mixed together",
+            plug_in="dotted paths: filter, rewards, log", own=own.slime, how="own lines", plug=plugs.slime,
+            falls={"alone": [None], **_NAN},
         ),
         Trainer(
             "nemo-rl", "nemo-rl", "7ea279ab", ("nemo-rl", "nemo-rl-rloo", "nemo-rl-dapo"),
@@ -88,18 +97,27 @@ TRAINERS: Mapping[str, Trainer] = {
             "open-instruct", "open-instruct", "e6c3044a", ("open-instruct", "open-instruct-std"),
             "np.std == 0", "refill or filter", "no", inside="float64",
         ),
-        Trainer("roll", "roll", "8eb27cc2", ("roll",), "std ≤ threshold, off by default", "refill", "no"),
+        Trainer(
+            "roll", "roll", "8eb27cc2", ("roll",), "std ≤ threshold, off by default", "refill", "no",
+            plug_in="dotted path of its rollout loop: filter", own=own.roll,
+            falls={"alone": [None], **_NAN},
+        ),
         Trainer(
             "areal", "areal", "1.0.4", ("areal",), "the user's function", "refill without a cap",
-            "by stride: a part of a group is R/1e-5", inside="float64",
+            "by stride: a part of a group is R/1e-5",
+            plug_in="`dynamic_filter_fn`: filter", own=own.areal, falls=_NAN,
         ),
         Trainer("oat", "oat-llm", "0.2.4", ("oat", "oat-grpo"), "none", "none", "no"),
         Trainer(
             "ms-swift", "ms-swift", "4.6.0", ("ms-swift", "ms-swift-rloo"),
             "std > 0", "whole batches, at most 3 times", "in a second function",
+            plug_in="plug-in file: advantages, filter, log", own=own.ms_swift,
+            falls={"one scored": [-0.57725, 1.1545, -0.57725], "unscored": [1.4997, *[-0.4999] * 3]},
+            rounds={"ms-swift-rloo": "as verl's"},
         ),
         Trainer(
             "tinker", "tinker-cookbook", "0.6.1", ("tinker",), "all equal", "filter", "yes",
+            plug_in="`dialled` around its training; `Planned`, group sizes of a plan", own=own.tinker, falls=_NAN,
         ),
         Trainer("unsloth", "unsloth", "2026.10.9", ("unsloth",), "TRL's", "none", "TRL's"),
     )

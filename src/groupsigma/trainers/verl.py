@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -27,9 +26,11 @@ import numpy as np
 from groupsigma.dial import Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.metrics import group_metrics
-from groupsigma.presets import DIALS, find_dial
+from groupsigma.presets import DIALS
 from groupsigma.trainers import versions
 from groupsigma.trainers.late import when_imported
+from groupsigma.trainers.named import asked as named_dial
+from groupsigma.trainers.named import estimator_name
 from groupsigma.trainers.tokens import Weight, answer_rewards, last_rows, row_advantages, to_tokens
 
 try:
@@ -42,16 +43,6 @@ except ImportError as error:
 #: The version this adapter was tested with.
 TESTED = "0.9.1"
 WHO = "groupsigma in verl"
-FIELDS = tuple(field.name for field in fields(Dial))
-
-
-def estimator_name(dial: str) -> str:
-    """What verl calls the estimator of a named dial.
-
-    >>> estimator_name("dr-grpo"), estimator_name("pass@4")
-    ('groupsigma_dr_grpo', 'groupsigma_pass_4')
-    """
-    return "groupsigma_" + re.sub(r"\W", "_", dial)
 
 
 def asked(config: Mapping[str, Any] | None, named: Dial | None = None) -> tuple[Dial, Weight]:
@@ -67,21 +58,14 @@ def asked(config: Mapping[str, Any] | None, named: Dial | None = None) -> tuple[
     >>> asked({"groupsigma": {"dial": "grpo", "power": 0.5}})
     (Dial: (R − μ) / σ^0.5, 'equal')
     """
-    given = dict((config.get("groupsigma") if config is not None else None) or {})
-    weight = given.pop("weight", "equal")
-    if weight not in ("equal", "proportional"):
-        raise ArgumentError(WHO, "weight equal or proportional", repr(weight), "algorithm.groupsigma")
-    if named is not None:
-        if given:
-            hint = "algorithm.adv_estimator=groupsigma takes a dial from the config"
-            raise ArgumentError(WHO, "weight alone beside a named estimator", ", ".join(given), hint=hint)
-        return named, weight
-    if unknown := [name for name in given if name not in ("dial", *FIELDS)]:
-        hint = f"one of dial, weight, {', '.join(FIELDS)}"
-        raise ArgumentError(WHO, "known keys", ", ".join(unknown), "algorithm.groupsigma", hint)
     divides = config is None or config.get("norm_adv_by_std_in_grpo", True)
-    dial = find_dial(given.pop("dial", "verl" if divides else "verl-dr-grpo"))
-    return replace(dial, **given), weight
+    return named_dial(
+        config.get("groupsigma") if config is not None else None,
+        otherwise="verl" if divides else "verl-dr-grpo",
+        who=WHO,
+        where="algorithm.groupsigma",
+        named=named,
+    )
 
 
 @dataclass
