@@ -18,6 +18,7 @@ from groupsigma.verbs.options import (
     Count,
     DataId,
     DataSet,
+    Html,
     Layout,
     LogSplit,
     NoText,
@@ -85,12 +86,13 @@ def audit(
         bool, typer.Option("--follow", help="Of a log that grows: say what is new, until --fail-on holds or Ctrl-C.")
     ] = False,
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Between two looks, with --follow.")] = 30.0,
+    html: Html = None,
 ) -> None:
     """Where a set of problems teaches at a group size, and where it cannot; a log with steps also over time."""
     from groupsigma.audit import audit as run
     from groupsigma.course_findings import course_findings
     from groupsigma.findings import findings
-    from groupsigma.output import check_targets
+    from groupsigma.output import check_targets, write_whole
     from groupsigma.presets import find_dial
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
@@ -98,25 +100,29 @@ def audit(
     from groupsigma.settings import audit_settings
 
     tests = [Limit.of(text) for text in fail_on or ()]
-    check_config(config, as_json)
     out, read = check_data(source, data, data_out, {"--data-id": data_id, "--drop-above": drop_above})
-    check_targets(out, {}, read)
+    page = {} if html is None else {"--html": html}
+    check_targets(out | page, check_config(config, as_json), read)
     rule = find_dial(dial)
+    if html is not None:
+        from groupsigma.report.audit_page import check_size
+
+        check_size(group_size)
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
     options: dict[str, Any] = dict(
         group_size=group_size, dial=rule, dial_name=dial, false_positive=false_positive, false_negative=false_negative
     )
     how = reading(layout, split, skip_bad, no_text)
     if live:
-        if as_json or config or data_out:
-            raise ArgumentError("--follow", "the screen for itself", "--json, --config or --data-out beside it")
+        if as_json or config or data_out or html:
+            raise ArgumentError("--follow", "the screen for itself", "--json, --config, --data-out or --html beside it")
         growing = replace(how, growing=True)
         teller = Teller(tests, dict(window=window, dial=rule, dial_name=dial))
         follow(source, lambda: load(source, columns, growing), teller, every)
-    if columns == Columns() and how == Reading() and own_numbers(source, as_json, tests):
+    if columns == Columns() and how == Reading() and own_numbers(source, as_json, tests, html):
         return
     groups = load(source, columns, how)
-    if config is None and data_out is None and filtered(groups, as_json, tests):
+    if config is None and data_out is None and filtered(groups, as_json, tests, html):
         return
     result = run(groups, **options)
     run_over_time = over_time(groups, window, cost_per_1k, rule, dial)
@@ -130,9 +136,19 @@ def audit(
 
         limit = 0.95 if drop_above is None else drop_above
         choice = teaching(groups, group_size, limit, false_positive=false_positive, false_negative=false_negative)
+
+    def audit_html() -> str:
+        from groupsigma.report.audit_page import audit_page
+
+        return audit_page(
+            result, said, groups, rule, course=run_over_time, course_findings=told_over_time, batch=batch, price=cost_per_1k
+        )
+
     with writing(choice, data, source, data_id or prompt_id, data_out) as rows:
         # Groups of one are audited, but no trainer takes them.
         lines = audit_settings(result, rule, batch, rows) if config or (as_json and group_size > 1) else {}
+        texts = {"--html": (html, audit_html())} if html is not None else {}
+        wrote = write_whole(texts)
     if as_json:
         told = {name: found.to_dict() for name, found in lines.items()}
         course = {"course": described(run_over_time, told_over_time)} if run_over_time else {}
@@ -140,7 +156,7 @@ def audit(
         print_json(found | course)
     elif config is not None:
         typer.echo(lines[config].text, nl=False)
-    else:
+    elif html != "-":
         from rich.text import Text
 
         from groupsigma.course_screen import course_screen
@@ -149,4 +165,6 @@ def audit(
 
         more = [Text(), *course_screen(run_over_time, told_over_time)] if run_over_time else []
         print_screen([*audit_screen(result, said), *more])
+    for path in wrote:
+        typer.echo(f"wrote {path}", err=True)
     fail_if(failed)
