@@ -49,6 +49,8 @@ ORDER = (
     "scalar_course", "screen", "course_screen", "scalar_screen", "history_screen", "compare_screen",
     "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "lm_contest_screen",
     "output", "settings", "rewrite",
+    "report", "report.crowd", "report.sizes", "report.marks", "report.rows", "report.charts", "report.page",
+    "report.removed_page", "report.audit_page",
     "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.running",
     "verbs.show", "verbs.audit", "verbs.compare", "verbs.plan",
     "verbs.dials",

@@ -59,11 +59,12 @@ class Axes:
     percent: bool = False
     factors: bool = False  # up the axis equal factors are equal lengths
     form: str = "~f"  # of the ticks across
+    end: float | None = None  # across, where it is not the last tick: room for words
 
     def _encode(self, **channels: str) -> dict[str, Any]:
         form = ".0%" if self.percent else "~f"
         return {
-            "x": alt.X("x:Q", title=self.x, **_ticks(self.across, self.form)),
+            "x": alt.X("x:Q", title=self.x, **_ticks(self.across, self.form, end=self.end)),
             "y": alt.Y("y:Q", title=self.y, **_ticks(self.up, form, self.factors)),
             **channels,
         }
@@ -165,9 +166,9 @@ def _kind(dot: Dot) -> str:
     return "beyond" if dot.beyond else "dot"
 
 
-def _ticks(values: tuple[float, ...], form: str, factors: bool = False) -> dict[str, Any]:
+def _ticks(values: tuple[float, ...], form: str, factors: bool = False, end: float | None = None) -> dict[str, Any]:
     kind: dict[str, Any] = dict(type="log") if factors else dict(zero=False)
-    scale = alt.Scale(domain=[values[0], values[-1]], nice=False, **kind)
+    scale = alt.Scale(domain=[values[0], values[-1] if end is None else end], nice=False, **kind)
     return {"scale": scale, "axis": alt.Axis(values=list(values), format=form)}
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from groupsigma import __version__
 from groupsigma.audit import Audit
+from groupsigma.bounds import Region, region
 from groupsigma.course import Course
 from groupsigma.dial import Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.findings import Finding
 from groupsigma.groups import Groups
-from groupsigma.mixture import mixture
+from groupsigma.mixture import Mixture, mixture
 from groupsigma.presets import spoken
 from groupsigma.report import charts
 from groupsigma.report.crowd import Crowd, crowd
@@ -54,6 +55,7 @@ def audit_page(
     sections = []
     if audit.never is not None and audit.group_size > 1:
         found = crowd(tally, spread)
+        where = None if spread is None else region(groups)
         data["dial-data"] = {
             "group_size": audit.group_size,
             "problems": audit.problems,
@@ -61,10 +63,10 @@ def audit_page(
             "batch": batch,
             "price": price,
             "marks": marks(dial, audit.dial),
-            "sizes": sizes(audit, groups, tally, spread),
+            "sizes": sizes(audit, groups, tally, spread, where),
             "crowd": found.to_dict(),
         }
-        sections += [part("dial.html"), _where(audit, groups, tally, spread, found)]
+        sections += [part("dial.html"), _where(audit, tally, spread, where, found)]
     if course is not None:
         sections.append(_over_time(course))
     told = rows(groups, spread, audit.group_size)
@@ -84,17 +86,20 @@ def audit_page(
     )
 
 
-def _where(audit: Audit, groups: Groups, tally: Groups, spread: Any, found: Crowd) -> str:
+def _where(audit: Audit, tally: Groups, spread: Mixture | None, where: Region | None, found: Crowd) -> str:
     G = audit.group_size
-    inside = "" if not audit.strain else "; no spread of solve rates gives these counts, so the interval is no promise"
-    known = "bars: problems by k/n" if spread is not None else "the rates as given"
+    known = "Bars: problems by k/n" if spread is not None else "The rates as given"
+    fitted = ""
+    if spread is not None:
+        fitted = "; circles: the fitted spread of p, from which k/n of few answers strays"
+        fitted += ", bars on them its 95% interval" if charts.promises(where) else ""
     return section(
         "Where the problems are",
         '<div class="pair">',
         figure(
             "Difficulty, as logged and as estimated",
-            f"{known}, the darker part never or always solved{inside}. Of few answers k/n strays from p: it piles up at the ends.",
-            charts.difficulty(audit, groups, tally, spread),
+            f"{known}, the darker part never or always solved{fitted}.",
+            charts.difficulty(audit, tally, spread, where),
             f"never solved {audit.never:.1%}, always solved {audit.always:.1%} of {audit.problems:,} problems",
         ),
         figure(
@@ -108,7 +113,7 @@ def _where(audit: Audit, groups: Groups, tally: Groups, spread: Any, found: Crow
             "The group size a fidelity needs",
             "GRPO; solid exact, dashed the asymptotic law, which is too small.",
             charts.required(G),
-            "groups that a fidelity of 90, 95 and 99% needs, by solve rate: least at one half, growing as 1/p at the ends",
+            "group size by solve rate for a fidelity of 90, 95 and 99%: least at one half, growing as 1/p at the ends",
         ),
         "</div>",
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from groupsigma.audit import Audit
 from groupsigma.bands import INTERIOR
-from groupsigma.bounds import region
+from groupsigma.bounds import Region
 from groupsigma.checks import Floats
 from groupsigma.course import Course
 from groupsigma.figures import COLORS, INK, PALE, Axes, panel, styled, svg
@@ -34,23 +35,25 @@ def drawn(name: str, *layers: Any) -> str:
     return re.sub(r'(<svg[^>]*?) width="[\d.]+" height="[\d.]+"', r'\1 aria-hidden="true"', text, count=1)
 
 
-def difficulty(audit: Audit, groups: Groups, tally: Groups, spread: Mixture | None) -> str:
-    """Shares of problems by tenths of the solve rate: as logged, and as the fitted spread has it with its interval."""
+def difficulty(audit: Audit, tally: Groups, spread: Mixture | None, where: Region | None) -> str:
+    """Shares of problems by tenths of the solve rate: as logged, and as the fitted spread has it.
+
+    where: gives the interval of each tenth, unless no spread gives these counts and it would promise nothing.
+    """
     p, weight = tally.solve_rate, tally.count / tally.count.sum()
     logged = _shares(p, weight)
     held = [logged]
     layers: list[Any] = []
     if spread is not None:
-        where = region(groups)
-        ends = [where.interval(np.where(_tenth(where.p) == i, 1.0, 0.0)) for i in range(10)]
-        point = _shares(spread.p, spread.weight)
-        low, high = (np.array(x) for x in zip(*ends, strict=True))
+        point = low = high = _shares(spread.p, spread.weight)
+        if promises(where):
+            assert where is not None
+            ends = [where.interval(np.where(_tenth(where.p) == i, 1.0, 0.0)) for i in range(10)]
+            low, high = (np.array(x) for x in zip(*ends, strict=True))
         held += [np.maximum(high, point)]
-    top = _nice(float(max(h.max() for h in held)))
-    axes = Axes(
-        f"solve rate, tenths (n = {audit.problems:,})", "share of problems", _RATES, tuple(top * i / 4 for i in range(5)),
-        percent=True,
-    )  # fmt: skip
+    top = _nice(1.2 * float(max(h.max() for h in held)))
+    up = tuple(top * i / 4 for i in range(5))
+    axes = Axes(f"solve rate, tenths (n = {audit.problems:,})", "share of problems", _RATES, up, percent=True)
     left, right = _TENTHS[:-1] + 0.006, _TENTHS[1:] - 0.006
     layers.append(axes.cells(left, right, np.zeros(10), logged, np.full(10, 0.38), PALE))
     for share, at in ((audit.never or 0.0, 0), (audit.always or 0.0, 9)):
@@ -60,9 +63,16 @@ def difficulty(audit: Audit, groups: Groups, tally: Groups, spread: Mixture | No
         middle = (left + right) / 2
         layers.append(axes.bars(middle, np.minimum(low, point), np.maximum(high, point), COLORS["grpo"]))
         layers.append(axes.points(middle, point, COLORS["grpo"], size=40))
-        layers.append(axes.label(0.5, 0.93 * top, "estimated, with its 95% interval", COLORS["grpo"], "center"))
-    layers.append(axes.label(0.5, 0.86 * top, "bars: as logged; darker: never, always", INK, "center"))
+        how = "circles: estimated" + (", with its 95% interval" if promises(where) else "")
+        layers += [] if top == 1 else [axes.label(0.5, 0.93 * top, how, COLORS["grpo"], "center")]
+    if top < 1:
+        layers.append(axes.label(0.5, 0.86 * top, "bars: as logged; darker: never, always", INK, "center"))
     return drawn("difficulty", *layers)
+
+
+def promises(where: Region | None) -> bool:
+    """Whether a region's intervals hold at their level."""
+    return where is not None and not where.strain
 
 
 def fidelity_map(crowd: Crowd, G: int) -> str:
@@ -113,20 +123,23 @@ def silence_over_time(course: Course) -> str:
     axes, at = _over_steps(course, "share of groups", (0, 0.25, 0.5, 0.75, 1))
     windows = course.windows
     layers: list[Any] = []
-    for color, name, values in (
-        (_WRONG, "all wrong", [w.all_wrong for w in windows]),
-        (_RIGHT, "all right", [w.all_right for w in windows]),
-    ):
-        layers += [axes.line(at, values, color), _named(axes, at, values, name, color)]
+    lines = {
+        "all wrong": ([w.all_wrong for w in windows], _WRONG),
+        "all right": ([w.all_right for w in windows], _RIGHT),
+        "silent": ([w.silent for w in windows], INK),
+    }
     told = [(x, w) for x, w in zip(at, windows, strict=True) if w.silent_predicted is not None and w.noise is not None]
     if told:
         x, said = [x for x, _ in told], np.array([w.silent_predicted for _, w in told])
         noise = np.array([w.noise for _, w in told])
         low, high = np.clip(said - 2 * noise, 0, 1), np.clip(said + 2 * noise, 0, 1)
         layers += [axes.band(x, low, high, COLORS["grpo"]), axes.line(x, said, COLORS["grpo"], dash=(5, 4))]
-        layers.append(axes.label(float(at[-1]), 0.95, "dashed: silent as foretold, ±2σ of chance", COLORS["grpo"], "right"))
-    silent = [w.silent for w in windows]
-    layers += [axes.line(at, silent, INK), axes.points(at, silent, INK), _named(axes, at, silent, "silent", INK)]
+        layers.append(
+            axes.label(float(at[-1]), 0.95, "dashed: silent as foretold, ±2σ of chance", COLORS["grpo"], "right")
+        )
+    for values, color in lines.values():
+        layers += [axes.line(at, values, color), axes.points(at, values, color)]
+    layers += _named(axes, at, lines)
     if course.half_silent_step is not None:
         step = float(course.half_silent_step)
         layers += [axes.line([step, step], [0, 1], PALE, dash=(2, 3), width=1.4)]
@@ -140,24 +153,31 @@ def gradient_over_time(course: Course) -> str:
     top = _nice(max(max(g.values()) for g in told)) if told else 1.0
     axes, at = _over_steps(course, "share of the update", tuple(top * i / 4 for i in range(5)))
     at = np.array([x for x, w in zip(at, course.windows, strict=True) if w.gradient is not None])
-    layers = []
-    for band, color in zip(INTERIOR, _BANDS, strict=True):
-        values = [g[band] for g in told]
-        layers += [axes.line(at, values, color), axes.points(at, values, color), _named(axes, at, values, band, color)]
-    return drawn("gradient", *layers)
+    lines = {band: ([g[band] for g in told], color) for band, color in zip(INTERIOR, _BANDS, strict=True)}
+    layers: list[Any] = []
+    for values, color in lines.values():
+        layers += [axes.line(at, values, color), axes.points(at, values, color)]
+    return drawn("gradient", *layers, *_named(axes, at, lines))
 
 
 def _over_steps(course: Course, what: str, up: tuple[float, ...]) -> tuple[Axes, Floats]:
     first, last = course.windows[0].first, course.windows[-1].last
-    ticks = np.unique(np.rint(np.linspace(first, last, min(5, last - first + 1))))
+    ticks = np.unique(np.rint(np.linspace(first, last, last - first + 1 if last - first < 10 else 5)))
     room = (last - first) * 0.14
-    axes = Axes(f"training step (n = {course.whole.groups:,} groups)", what, (*ticks.tolist(), last + room), up, True)
+    words = f"training step (n = {course.whole.groups:,} groups)"
+    axes = Axes(words, what, tuple(ticks.tolist()), up, True, end=last + room)
     at = np.array([(w.first + w.last) / 2 for w in course.windows])
     return axes, at
 
 
-def _named(axes: Axes, at: Floats, values: Any, name: str, color: str) -> Any:
-    return axes.label(float(at[-1]), float(values[-1]), f"  {name}", color)
+def _named(axes: Axes, at: Floats, lines: Mapping[str, tuple[Any, str]]) -> list[Any]:
+    """The name of each line behind its end, names that would touch moved apart; lines: values and colour by name."""
+    gap, order = 0.06 * axes.up[-1], sorted(lines, key=lambda name: float(lines[name][0][-1]))
+    heights = [float(lines[name][0][-1]) for name in order]
+    for i in range(1, len(heights)):
+        heights[i] = max(heights[i], heights[i - 1] + gap)
+    beside = float(at[-1]) + 0.015 * float((axes.end or at[-1]) - axes.across[0])
+    return [axes.label(beside, height, name, lines[name][1]) for name, height in zip(order, heights, strict=True)]
 
 
 def _tenth(p: Floats) -> Any:
@@ -165,7 +185,7 @@ def _tenth(p: Floats) -> Any:
 
 
 def _shares(p: Floats, weight: Floats) -> Floats:
-    return np.bincount(_tenth(p), weight, 10)
+    return np.bincount(_tenth(p), weight, 10).astype(np.float64)
 
 
 def _nice(top: float) -> float:

@@ -1,4 +1,4 @@
-"""Where the problems are: belief about solve rates by band of difficulty, all that the dial of a page needs to be exact.
+"""Where the problems are: belief about solve rates by band, all that the dial of a page needs to be exact.
 
 What fresh groups bring is linear in the belief: Σ_problems E[f(p)] = Σ_j mass_j f(p_j). So the mass on the grid of
 solve rates, one row a band, stands for any number of problems, and every dial and group size is a fold over it.

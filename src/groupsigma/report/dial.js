@@ -44,7 +44,7 @@ if (document.getElementById("dial-data")) (() => {
     for (let j = 0; j < ROWS; j++) {
       const a = POWER[0] + ((POWER[1] - POWER[0]) * (i + 0.5)) / COLUMNS, t = TILT[0] + ((TILT[1] - TILT[0]) * (j + 0.5)) / ROWS;
       const w = (W - 60) / COLUMNS, h = (H - 52) / ROWS;
-      const cell = shape("rect", { x: px.across(a) - w / 2, y: px.up(t) - h / 2, width: w + 0.4, height: h + 0.4 });
+      const cell = shape("rect", { x: px.across(a) - w / 2, y: px.up(t) - h / 2, width: w, height: h });
       cells.push([cell, { ...free, power: a, tilt: t }]);
       heat.append(cell);
     }
@@ -53,7 +53,7 @@ if (document.getElementById("dial-data")) (() => {
   const places = { grpo: [9, 15, "start"], "dr-grpo": [-9, 17, "end"], rloo: [-9, 31, "end"], maxrl: [9, -8, "start"], logit: [0, 19, "middle"], "pass@2": [10, 4, "start"], "pass@4": [10, 4, "start"] };
   for (const mark of marks) {
     const x = px.across(clamp(mark.dial.power, POWER)), y = px.up(clamp(mark.dial.tilt, TILT));
-    const [dx, dy, anchor] = places[mark.name] ?? [9, -9, "start"];
+    const [dx, dy, anchor] = (mark.yours && mark.name === "grpo" ? null : places[mark.name]) ?? [9, -12, "start"];
     px.marks.append(
       shape("circle", { class: "mark", cx: x, cy: y, r: 5, ...(mark.color ? { style: `fill:${mark.color}` } : {}) }),
       plot.label(x + dx, y + dy, mark.text + (mark.yours ? " · yours" : ""), { class: `name${mark.yours ? " yours" : ""}`, "text-anchor": anchor }),
@@ -148,12 +148,12 @@ if (document.getElementById("dial-data")) (() => {
 
   function drawShares(rules) {
     const now = rules[0].found.bands, top = Math.max(...rules.flatMap((r) => r.found.bands.map((b) => b.gradient)), ...now.map((b) => b.problems));
-    const svg = byId("shares"), width = 560, line = 34, height = 7 * line + 44, left = 62, right = 58;
-    const end = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1].find((e) => e >= top - 1e-12) ?? 1;
-    const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => t * end);
-    const { across, marks: layer } = plot.axes(svg, {
-      width, height, left, right, top: 4, bottom: 40,
-      x: { title: `share (n = ${fixed(data.problems, 0)} problems)`, ticks, of: plot.linear(0, end), text: (t) => percent(t, end < 0.4 ? 1 : 0) },
+    const svg = byId("shares"), line = 34, height = 7 * line + 44, left = 62, right = 58;
+    const [end, step] = [[0.1, 0.02], [0.2, 0.05], [0.3, 0.1], [0.4, 0.1], [0.5, 0.1], [0.6, 0.2], [0.8, 0.2]].find(([e]) => e >= top) ?? [1, 0.2];
+    const ticks = Array.from({ length: Math.round(end / step) + 1 }, (_, i) => i * step);
+    const { across, marks: layer, width } = plot.axes(svg, {
+      height, left, right, top: 4, bottom: 40,
+      x: { title: `share (n = ${fixed(data.problems, 0)} problems)`, ticks, of: plot.linear(0, end), text: (t) => percent(t, 0) },
       y: { title: "solved, as logged", ticks: [], of: plot.linear(0, 1), text: String },
     });
     crowd.bands.forEach((name, b) => {
@@ -180,7 +180,7 @@ if (document.getElementById("dial-data")) (() => {
     const svg = byId("silent"), last = sizes[sizes.length - 1].G, top = Math.max(...sizes.map((s) => s.high ?? s.silent)) > 0.5 ? 1 : 0.5;
     const powers = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024].filter((g) => g <= last);
     const { across, up, marks: layer } = plot.axes(svg, {
-      width: 440, height: 270,
+      height: 270,
       x: { title: "group size G", ticks: powers, of: plot.log(2, last), text: String },
       y: { title: "silent share of groups", ticks: [0, 0.25, 0.5, 0.75, 1].map((t) => t * top), of: plot.linear(0, top), text: (t) => percent(t, 0) },
     });
@@ -210,25 +210,32 @@ if (document.getElementById("dial-data")) (() => {
       const risen = steps.map((p) => law.objective(p, G, d.dial)), whole = risen[80] - risen[0];
       return { ...d, risen: risen.map((v) => (v - risen[0]) / whole), weight: steps.map((p) => law.weight(p, G, d.dial) / whole) };
     });
-    const draw = (id, key, y, place) => {
-      const { across, up, marks: layer } = plot.axes(byId(id), { width: 440, height: 270, x, y });
+    const draw = (id, key, y) => {
+      const { across, up, marks: layer } = plot.axes(byId(id), { height: 270, x, y });
       for (const c of curves.slice().reverse()) {
         const points = steps.map((p, i) => [across(p), up(Math.min(c[key][i], y.top * 1.02))]);
         layer.append(plot.line(points, { class: c.class, ...(c.class === "ghost" && c.color ? { style: `stroke:${c.color}` } : {}) }));
       }
-      const taken = [];
-      curves.forEach((c, n) => {
-        const i = place[n % place.length], at = [across(steps[i]), up(Math.min(c[key][i], y.top))];
-        let dy = -7;
-        while (taken.some(([tx, ty]) => Math.abs(tx - at[0]) < 92 && Math.abs(ty - at[1] - dy) < 14)) dy += 14;
-        taken.push([at[0], at[1] + dy]);
-        layer.append(plot.label(at[0] + 4, at[1] + dy, c.text, { class: `name${c.class === "main" ? " yours" : ""}`, ...(c.color && c.class === "ghost" ? { style: `fill:${c.color}` } : {}) }));
-      });
+      // Each name stands where its curve is farthest from the others and from the names that stand already.
+      const taken = [], height = (c, i) => up(Math.min(c[key][i], y.top));
+      for (const c of curves) {
+        const others = curves.filter((o) => steps.some((_, i) => Math.abs(height(o, i) - height(c, i)) > 3));
+        let best = null;
+        for (let i = 14; i <= 62; i += 2) {
+          const at = [across(steps[i]), height(c, i)];
+          const apart = Math.min(30, ...others.map((o) => Math.abs(height(o, i) - at[1])));
+          const room = Math.min(30, ...taken.map(([tx, ty]) => Math.max(Math.abs(tx - at[0]) - 40, Math.abs(ty - at[1]) - 2)));
+          if (!best || apart + room > best.worth + 0.5) best = { at, worth: apart + room, i };
+        }
+        const [tx, ty] = best.at, above = others.every((o) => height(o, best.i) >= ty - 1);
+        taken.push([tx, ty]);
+        layer.append(plot.label(tx, ty + (above ? -8 : 18), c.text, { "text-anchor": "middle", class: `name${c.class === "main" ? " yours" : ""}`, ...(c.color && c.class === "ghost" ? { style: `fill:${c.color}` } : {}) }));
+      }
     };
     const most = Math.min(8, Math.max(2, ...curves.map((c) => Math.max(...c.weight.slice(8, 73)))));
     const top = [2, 3, 4, 6, 8].find((t) => t >= most) ?? 8;
-    draw("objective", "risen", { title: "objective, 0 to 1", ticks: x.ticks, of: plot.linear(0, 1), text: String, top: 1 }, [22, 36, 48, 14]);
-    draw("slope", "weight", { title: "weight of dp, mean 1", ticks: Array.from({ length: top + 1 }, (_, i) => i), of: plot.linear(0, top), text: String, top }, [20, 40, 52, 30]);
+    draw("objective", "risen", { title: "objective, 0 to 1", ticks: x.ticks, of: plot.linear(0, 1), text: String, top: 1 });
+    draw("slope", "weight", { title: "weight of dp, mean 1", ticks: Array.from({ length: top + 1 }, (_, i) => i), of: plot.linear(0, top), text: String, top });
     const limit = marks.find((m) => m.limit && m.dial.power === state.dial.power && m.dial.tilt === state.dial.tilt)?.limit;
     const ends = law.exponents(state.dial).map((e) => +e.toFixed(3));
     byId("objective-key").textContent = `At G = ${G}, exact, scaled to run from 0 to 1. At large G: ${limit ?? `∫ p^−a (1−p)^−b with a = ${ends[0]}, b = ${ends[1]}`.replaceAll("^−-", "^")}.`;
@@ -257,7 +264,7 @@ if (document.getElementById("dial-data")) (() => {
     });
     const low = Math.min(...found), high = Math.max(...found);
     found.forEach((v, i) => cells[i][0].setAttribute("fill-opacity", high > low ? (0.04 + (0.5 * (v - low)) / (high - low)).toFixed(3) : 0.04));
-    return [low, high];
+    byId("heat").textContent = `, from ${percent(low, 0)} to ${percent(high, 0)}`;
   }
   let heated = null;
 
@@ -284,7 +291,7 @@ if (document.getElementById("dial-data")) (() => {
       reading("fidelity", "fidelity", percent(now.fidelity), "of the large-G update realised"),
       reading("draws", "groups drawn for each kept", mixed > 0 ? number(1 / mixed) : "without end", state.keep ? "DAPO: silent ones are replaced" : "if silent ones were replaced"),
     );
-    if (heated !== G) [heated] = [G, drawHeat(G)];
+    if (heated !== G) drawHeat((heated = G));
     drawShares(rules);
     beforeAfter();
     drawSilent();
@@ -294,5 +301,6 @@ if (document.getElementById("dial-data")) (() => {
   }
 
   byId("dial").hidden = false;
+  addEventListener("resize", show);
   show();
 })();

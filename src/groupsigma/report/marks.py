@@ -39,5 +39,6 @@ def marks(dial: Dial, name: str) -> list[dict[str, Any]]:
 
 
 def _mark(name: str, dial: Dial, text: str, limit: str) -> dict[str, Any]:
+    color = f"var(--{name})" if name in COLORS else None  # the style sheet's, which the theme changes
     told = {**asdict(dial), "formula": dial.formula}
-    return {"name": name, "text": text, "dial": told, "limit": limit, "color": COLORS.get(name), "yours": False}
+    return {"name": name, "text": text, "dial": told, "limit": limit, "color": color, "yours": False}

@@ -31,8 +31,14 @@ def page(
     True
     """
     said = "".join(_findings(head, found) for head, found in findings.items())
-    stores = "".join(f'<script type="application/json" id="{name}">{as_data(d)}</script>\n' for name, d in (data or {}).items())
-    scripts = "".join(f"<script>\n{part(name)}</script>\n" for name in _SCRIPTS) if data else f"<script>\n{part('theme.js')}</script>\n"
+    stores = "".join(
+        f'<script type="application/json" id="{name}">{as_data(d)}</script>\n' for name, d in (data or {}).items()
+    )
+    scripts = (
+        "".join(f"<script>\n{part(name)}</script>\n" for name in _SCRIPTS)
+        if data
+        else f"<script>\n{part('theme.js')}</script>\n"
+    )
     noted = "".join(f"<li>{escape(note)}</li>" for note in notes)
     parts = {
         "title": escape(title),

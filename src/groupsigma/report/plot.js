@@ -3,8 +3,8 @@
 const plot = (() => {
   const { shape } = words;
 
-  // box: where an SVG stands; x, y: {title, ticks, of: value -> 0…1, text: tick -> words}.
-  function axes(svg, { width, height, left = 52, right = 12, top = 14, bottom = 40, x, y }) {
+  // As wide as its place, so that letters keep their size; x, y: {title, ticks, of: value -> 0…1, text: tick -> words}.
+  function axes(svg, { width = roomFor(svg), height, left = 52, right = 12, top = 14, bottom = 40, x, y }) {
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const across = (v) => left + x.of(v) * (width - left - right);
     const up = (v) => height - bottom - y.of(v) * (height - top - bottom);
@@ -25,8 +25,10 @@ const plot = (() => {
     );
     const marks = shape("g", { class: "marks" });
     svg.replaceChildren(frame, marks);
-    return { across, up, marks };
+    return { across, up, marks, width };
   }
+
+  const roomFor = (svg) => Math.max(280, Math.min(760, svg.clientWidth || 440));
 
   const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
   const line = (points, attributes) => shape("path", { d: path(points), fill: "none", ...attributes });

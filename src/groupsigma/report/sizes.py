@@ -6,7 +6,7 @@ from typing import Any
 
 from groupsigma import splits
 from groupsigma.audit import Audit, best_at
-from groupsigma.bounds import region
+from groupsigma.bounds import Region
 from groupsigma.groups import Groups
 from groupsigma.mixture import Mixture
 from groupsigma.splits import Split
@@ -15,23 +15,20 @@ from groupsigma.splits import Split
 STOPS = (*range(2, 33), *range(36, 65, 4), *range(72, 129, 8), *range(160, 257, 32))
 
 
-def sizes(audit: Audit, groups: Groups, tally: Groups, spread: Mixture | None) -> list[dict[str, Any]]:
+def sizes(
+    audit: Audit, groups: Groups, tally: Groups, spread: Mixture | None, where: Region | None
+) -> list[dict[str, Any]]:
     """One entry a stop: how groups of that size divide, by the best of the four ways to know.
 
     The interval is over problems for unbiased numbers, over all spreads that fit for estimated ones. Where prompts
-    come several times it is given at the audited size only.
+    come several times it is given at the audited size only. where: as `region(groups)`, None for rates.
     """
     stops = sorted({*STOPS, audit.group_size} - {1})
     several = splits.has_visits(groups)
-    found = {G: best_at(tally, spread, G) for G in stops}
-    where = region(groups) if any(split.method == "estimated" for split in found.values()) else None
     out = []
-    for G, split in found.items():
-        if G == audit.group_size:
-            best = audit.best
-        else:
-            best = best_at(tally, spread, G, where) if split.method == "estimated" else split
-        out.append(_entry(G, best, bare=several and G != audit.group_size and best.method == "unbiased"))
+    for G in stops:
+        split = audit.best if audit.group_size == G else best_at(tally, spread, G, where)
+        out.append(_entry(G, split, bare=several and audit.group_size != G and split.method == "unbiased"))
     return out
 
 
@@ -47,4 +44,3 @@ def _entry(G: int, split: Split, bare: bool) -> dict[str, Any]:
         "high": None if bare else silent.high,
         "problems": split.problems,
     }
-

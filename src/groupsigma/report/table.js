@@ -6,7 +6,7 @@ if (document.getElementById("problems-data")) (() => {
   const any = (key) => data.rows.some((row) => row[key] !== undefined && row[key] !== null);
   const rate = data.graded ? "mean reward" : "solve rate";
   const columns = [
-    ["id", "problem"], ["count", "stands for"], ["right", "right"], ["answers", "answers"], ["rate", rate], ["low", "95% interval"],
+    ["id", data.rows.some((row) => row.count !== 1) ? "row of the data" : "problem"], ["count", "stands for"], ["right", "right"], ["answers", "answers"], ["rate", rate], ["low", "95% interval"],
     ["silent", data.graded ? "silent visits" : `silent at G = ${data.G}`], ["tries", "tries"], ["weight", "weight"], ["why", "why"], ["history", "visits"],
   ].filter(([key]) => any(key) && (key !== "count" || data.rows.some((row) => row.count !== 1)));
   const order = { key: null, down: false };

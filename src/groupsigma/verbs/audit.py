@@ -141,7 +141,14 @@ def audit(
         from groupsigma.report.audit_page import audit_page
 
         return audit_page(
-            result, said, groups, rule, course=run_over_time, course_findings=told_over_time, batch=batch, price=cost_per_1k
+            result,
+            said,
+            groups,
+            rule,
+            course=run_over_time,
+            course_findings=told_over_time,
+            batch=batch,
+            price=cost_per_1k,
         )
 
     with writing(choice, data, source, data_id or prompt_id, data_out) as rows:

@@ -40,7 +40,8 @@ LogSplit = Annotated[
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out and count lines that cannot be read.")]
 Html = Annotated[
-    str | None, typer.Option("--html", metavar="FILE", help="Write a page to look at there, in one file that needs no network.")
+    str | None,
+    typer.Option("--html", metavar="FILE", help="Write a page to look at there, in one file that needs no network."),
 ]
 NoText = Annotated[bool, typer.Option("--no-text", help="Keep prompts and answers out of every output.")]
 
