@@ -46,7 +46,7 @@ def show(parts: Iterable[RenderableType]) -> None:
 def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableType]:
     """The first minute: groups, sizes, bands, findings, notes."""
     parts: list[RenderableType] = [Text(audit.source or "groups", style="bold"), Text(counted(audit)), Text()]
-    parts += [_groups_table(audit), Text()]
+    parts += [groups_table(audit), Text()]
     if audit.sizes:
         parts += [_sizes_table(audit), Text()]
     if audit.bands and audit.group_size > 1:
@@ -73,7 +73,8 @@ def counted(audit: Audit) -> str:
     return text
 
 
-def _groups_table(audit: Audit) -> Table:
+def groups_table(audit: Audit) -> Table:
+    """How groups divide, as logged and at G, each way to know."""
     graded = audit.never is None
     equal = ["all equal"] if graded else []
     table = table_of("groups", "all wrong", "all right", *equal, "mixed", "silent", "95% interval")

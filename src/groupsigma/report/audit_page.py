@@ -21,7 +21,8 @@ from groupsigma.report.marks import marks
 from groupsigma.report.page import figure, page, part, section
 from groupsigma.report.rows import MOST, rows
 from groupsigma.report.sizes import sizes
-from groupsigma.screen import counted
+from groupsigma.report.tables import tabled
+from groupsigma.screen import counted, groups_table
 
 #: Beyond it a browser would compute for seconds at every turn.
 _LARGEST = 1000
@@ -52,7 +53,7 @@ def audit_page(
     tally = groups.tally()
     spread = mixture(tally) if tally.n_correct is not None else None
     data: dict[str, Any] = {}
-    sections = []
+    sections = [section("How groups divide", tabled(groups_table(audit)))]
     if audit.never is not None and audit.group_size > 1:
         found = crowd(tally, spread)
         where = None if spread is None else region(groups)
@@ -69,8 +70,9 @@ def audit_page(
         sections += [part("dial.html"), _where(audit, tally, spread, where, found)]
     if course is not None:
         sections.append(_over_time(course))
+    silent = "silent visits" if groups.graded else f"silent at G = {audit.group_size}"
     told = rows(groups, spread, audit.group_size)
-    data["problems-data"] = {**told, "G": audit.group_size, "rule": _rule(told, audit.group_size)}
+    data["problems-data"] = {**told, "rule": _rule(told, audit.group_size), "level": 95, "silent": silent}
     sections.append(part("table.html"))
     notes = [*audit.notes, *(course.notes if course is not None else ())]
     if audit.never is not None and data["dial-data"]["crowd"]["gathered"]:

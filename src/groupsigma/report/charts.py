@@ -29,8 +29,13 @@ _BANDS = ("#882255", "#D55E00", "#E69F00", "#009E73", "#0072B2")
 
 
 def drawn(name: str, *layers: Any) -> str:
-    """A panel as SVG to stand in a page: no background, clip paths under its own name, as wide as its place."""
-    text = svg(styled(panel("", *layers, size=_SIZE), background="transparent"))
+    """Layers over each other, to stand in a page."""
+    return inlined(name, panel("", *layers, size=_SIZE))
+
+
+def inlined(name: str, chart: Any) -> str:
+    """A chart as SVG to stand in a page: no background, clip paths under its own name, as wide as its place."""
+    text = svg(styled(chart, background="transparent"))
     text = re.sub(r"\bclip(\d+)\b", rf"{name}-clip\1", text[text.index("<svg") :])
     return re.sub(r'(<svg[^>]*?) width="[\d.]+" height="[\d.]+"', r'\1 aria-hidden="true"', text, count=1)
 
@@ -51,7 +56,7 @@ def difficulty(audit: Audit, tally: Groups, spread: Mixture | None, where: Regio
             ends = [where.interval(np.where(_tenth(where.p) == i, 1.0, 0.0)) for i in range(10)]
             low, high = (np.array(x) for x in zip(*ends, strict=True))
         held += [np.maximum(high, point)]
-    top = _nice(1.2 * float(max(h.max() for h in held)))
+    top = nice(1.2 * float(max(h.max() for h in held)))
     up = tuple(top * i / 4 for i in range(5))
     axes = Axes(f"solve rate, tenths (n = {audit.problems:,})", "share of problems", _RATES, up, percent=True)
     left, right = _TENTHS[:-1] + 0.006, _TENTHS[1:] - 0.006
@@ -150,7 +155,7 @@ def silence_over_time(course: Course) -> str:
 def gradient_over_time(course: Course) -> str:
     """The share of the update by band of difficulty, window by window."""
     told = [w.gradient for w in course.windows if w.gradient is not None]
-    top = _nice(max(max(g.values()) for g in told)) if told else 1.0
+    top = nice(max(max(g.values()) for g in told)) if told else 1.0
     axes, at = _over_steps(course, "share of the update", tuple(top * i / 4 for i in range(5)))
     at = np.array([x for x, w in zip(at, course.windows, strict=True) if w.gradient is not None])
     lines = {band: ([g[band] for g in told], color) for band, color in zip(INTERIOR, _BANDS, strict=True)}
@@ -188,6 +193,6 @@ def _shares(p: Floats, weight: Floats) -> Floats:
     return np.bincount(_tenth(p), weight, 10).astype(np.float64)
 
 
-def _nice(top: float) -> float:
+def nice(top: float) -> float:
     """The end of an axis that holds `top` in four even steps."""
     return next(end for end in (0.08, 0.12, 0.2, 0.32, 0.4, 0.6, 0.8, 1.0) if end >= min(top, 1.0) - 1e-9)

@@ -16,8 +16,8 @@ from groupsigma.mixture import Mixture
 
 #: So many problems a page holds, half from either end.
 MOST = 2000
-#: Letters of an id that are shown; visits of a problem that its curve shows.
-_LETTERS, _VISITS = 200, 32
+#: Letters of an id that are shown, and visits of a problem in its curve.
+LETTERS, _VISITS = 200, 32
 #: Rows whose posterior is held at a time.
 _BLOCK = 4096
 
@@ -40,12 +40,21 @@ def rows(groups: Groups, spread: Mixture | None, G: int) -> dict[str, Any]:
     count = np.ones(len(labels), np.int64) if single else groups.count
     lines = []
     for i in chosen.tolist():
-        text = str(labels[i])
         numbers = {name: column[i].item() for name, column in found.items()}
-        cut = hashlib.md5(text.encode("utf-8", "backslashreplace")).hexdigest()[:16] if len(text) > _LETTERS else ""
-        told = {"id": text[:_LETTERS], "letters": len(text), "hash": cut, "count": int(count[i]), **numbers}
+        told = {**named(labels[i]), "count": int(count[i]), **numbers}
         lines.append({**told, "history": past[i]} if i in past else told)
     return {"all": len(labels), "graded": groups.graded, "exact": groups.rate is not None, "rows": lines}
+
+
+def named(label: Any) -> dict[str, Any]:
+    """An id as a line of the page holds it: its first letters, how many there are, and where these are not all a hash.
+
+    >>> named("1 + 1 =")
+    {'id': '1 + 1 =', 'letters': 7, 'hash': ''}
+    """
+    text = str(label)
+    cut = hashlib.md5(text.encode("utf-8", "backslashreplace")).hexdigest()[:16] if len(text) > LETTERS else ""
+    return {"id": text[:LETTERS], "letters": len(text), "hash": cut}
 
 
 def _known(groups: Groups, spread: Mixture | None, codes: Ints, many: int, G: int) -> dict[str, Any]:

@@ -6,8 +6,8 @@ if (document.getElementById("problems-data")) (() => {
   const any = (key) => data.rows.some((row) => row[key] !== undefined && row[key] !== null);
   const rate = data.graded ? "mean reward" : "solve rate";
   const columns = [
-    ["id", data.rows.some((row) => row.count !== 1) ? "row of the data" : "problem"], ["count", "stands for"], ["right", "right"], ["answers", "answers"], ["rate", rate], ["low", "95% interval"],
-    ["silent", data.graded ? "silent visits" : `silent at G = ${data.G}`], ["tries", "tries"], ["weight", "weight"], ["why", "why"], ["history", "visits"],
+    ["id", data.rows.some((row) => row.count !== 1) ? "row of the data" : "problem"], ["count", "stands for"], ["right", "right"], ["answers", "answers"], ["rate", rate], ["low", `${data.level}% interval`],
+    ["silent", data.silent], ["tries", "tries"], ["weight", "weight"], ["why", "why"], ["history", "visits"],
   ].filter(([key]) => any(key) && (key !== "count" || data.rows.some((row) => row.count !== 1)));
   const order = { key: null, down: false };
   let shown = PAGE;
@@ -49,7 +49,7 @@ if (document.getElementById("problems-data")) (() => {
 
   const body = element("tbody");
   const heads = columns.map(([key, name]) => {
-    const button = element("button", { type: "button" }, name), head = element("th", { scope: "col", class: key === "id" ? "words" : "" }, button);
+    const button = element("button", { type: "button" }, name), head = element("th", { scope: "col", class: key === "id" || key === "why" ? "words" : "" }, button);
     button.addEventListener("click", () => {
       order.down = order.key === key ? !order.down : key !== "id";
       order.key = key;

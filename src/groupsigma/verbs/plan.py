@@ -17,6 +17,7 @@ from groupsigma.verbs.options import (
     Count,
     DataId,
     DataSet,
+    Html,
     Layout,
     LogSplit,
     NoText,
@@ -86,6 +87,7 @@ def plan(
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Each of them once for every G tries, for trainers with one G.")
     ] = False,
+    html: Html = None,
 ) -> None:
     """How many tries each problem gets under a budget of answers, with what weight, and how good that is."""
     from groupsigma.output import as_csv, as_jsonl, as_lines, check_targets, write_whole
@@ -97,7 +99,7 @@ def plan(
     from groupsigma.value import SATURATION, Goal
 
     money = _parse_budget(budget)
-    files = {"--csv": csv, "--jsonl": jsonl, "--drop": drop, "--promote": promote}
+    files = {"--csv": csv, "--jsonl": jsonl, "--drop": drop, "--promote": promote, "--html": html}
     targets = {option: name for option, name in files.items() if name is not None}
     screen = check_config(config, as_json)
     out, read = check_data(source, data, data_out, {"--data-id": data_id, "--repeat": repeat})
@@ -124,6 +126,10 @@ def plan(
         "--drop": lambda: as_lines("--drop", [r["prompt_id"] for r in entries if r["prompt_id"] not in tried]),
         "--promote": lambda: as_lines("--promote", [r["prompt_id"] for r in entries if r["tries"] > group_size]),
     }
+    if html is not None:
+        from groupsigma.report.plan_page import plan_page
+
+        texts["--html"] = lambda: plan_page(found, dial)
     choice = None
     if data_out is not None:
         from groupsigma.rewrite import planned
