@@ -21,6 +21,7 @@ from groupsigma import (
     Dial,
     Groups,
     audit,
+    compare,
     course,
     course_findings,
     difficulty_weight,
@@ -29,13 +30,17 @@ from groupsigma import (
     limit_gain,
     load,
     objective,
+    plan,
 )
 from groupsigma.cli import app
+from groupsigma.compare_findings import compare_findings
 from groupsigma.figures import COLORS
 from groupsigma.mixture import mixture
 from groupsigma.report.audit_page import audit_page, check_size
+from groupsigma.report.compare_page import compare_page
 from groupsigma.report.crowd import crowd
 from groupsigma.report.page import part
+from groupsigma.report.plan_page import plan_page
 from groupsigma.report.rows import MOST, rows
 from helpers import run
 
@@ -142,6 +147,7 @@ def test_the_slider_shows_what_json_says(big, dial, G):
 def test_the_point_is_dragged(browser, tmp_path):
     """From GRPO to a place of no name: what is shown there is `expected_gain` under that power and tilt."""
     page = opened(browser, written(tmp_path, page_of()))
+    page.locator("#plane").evaluate("(plane) => plane.scrollIntoView({ block: 'center' })")
     box = page.locator("#plane").bounding_box()
     handle = page.locator(".handle .core").bounding_box()
     before = shown(page, "fidelity")
@@ -408,3 +414,46 @@ def test_a_log_without_its_silent_groups_has_a_page(tmp_path):
     code, _, err = groupsigma("audit", str(table), "--html", str(target))
     assert code == 0, err
     assert "No silent share can be read" in target.read_text()
+
+
+def test_a_comparison_has_a_page(browser, tmp_path):
+    """Both runs over their steps, shares with intervals, and the tables of the screen, number by number."""
+    a, b = run(seed=0, steps=12), run(seed=1, steps=12, spread=1.0)
+    found = compare(a, b, rng=np.random.default_rng(0), resamples=100)
+    said = compare_findings(found)
+    page = opened(browser, written(tmp_path, compare_page(found, said, a, b)), width=400)
+    assert page.locator(".findings h3").all_inner_texts() == [f.title for f in said]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400 and page.troubles == []
+    silent = found["silent"]
+    row = page.locator("tr", has_text="silent groups").first.locator("td").all_inner_texts()
+    assert row[:2] == [percent(silent.a.value), percent(silent.b.value)]
+    heads = page.locator("figure h3").all_inner_texts()
+    assert heads == ["Shares on both sides", "Silent groups over the steps"]
+    page.close()
+
+
+def test_a_plan_has_a_page(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    groups = Groups([f"p{i}" for i in range(400)], rng.binomial(8, rng.beta(0.5, 0.5, 400)), np.full(400, 8))
+    made = plan(groups, budget=2000)
+    page = opened(browser, written(tmp_path, plan_page(made, "grpo")))
+    before, after = made.uniform, made.planned
+    shares = (percent(t.silent_rollouts / t.rollouts) for t in (before, after))
+    assert " to ".join(shares) in page.locator(".findings h3").first.inner_text()
+    with page.expect_download() as download:
+        page.locator("#jsonl").click()
+    saved = [json.loads(line) for line in download.value.path().read_text().splitlines()]
+    ours = {row["prompt_id"]: row for row in made.rows()}
+    assert len(saved) == 400 and all(ours[row["prompt_id"]]["tries"] == row["tries"] for row in saved)
+    assert sum(row["tries"] for row in saved) == after.rollouts and page.troubles == []
+    page.close()
+
+
+def test_claims_have_a_page(tmp_path):
+    target = tmp_path / "claims.html"
+    code, out, err = groupsigma("reproduce", "silent", "fidelity", "--html", str(target))
+    assert code == 0 and f"wrote {target}" in err and "monte-carlo" in out
+    text = target.read_text()
+    assert "<h2>silent</h2>" in text and "<h2>fidelity</h2>" in text and text.count("<tr>") >= 8
+    code, _, err = groupsigma("reproduce", "silent", "--html", "nowhere/a.html")
+    assert code == 2 and "existing folder" in err

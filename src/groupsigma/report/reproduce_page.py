@@ -13,7 +13,7 @@ from groupsigma.experiments.claims import MEANING, Result
 from groupsigma.report.charts import inlined
 from groupsigma.report.page import page, section
 from groupsigma.report.tables import screened, tabled
-from groupsigma.screen import many, table_of, verdict_table
+from groupsigma.screen import many, table_of
 
 _MADE = f"groupsigma {__version__}, reproduce"
 
@@ -23,31 +23,25 @@ def claims_page(results: Sequence[Result], charts: Mapping[str, Any]) -> str:
     tally = {verdict: sum(r.verdict == verdict for r in results) for verdict in MEANING}
     lead = [f"{n:,} {verdict}: {MEANING[verdict]}." for verdict, n in tally.items() if n]
     parts = dict.fromkeys(r.name.split("/")[0] for r in results)
-    tables = [section(part, _claims([r for r in results if r.name.split("/")[0] == part])) for part in parts]
+    tables = [
+        section(part, _claims([r for r in results if r.name.split("/")[0] == part]), kind="claims") for part in parts
+    ]
     title = f"{many(len(results), 'claim')}, computed here"
     return page(title, lead, {}, [*_figures(charts), *tables], made_by=_MADE)
 
 
-def experiment_page(
-    name: str,
-    verdicts: Sequence[tuple[str, float, str, bool]],
-    parts: Sequence[RenderableType],
-    charts: Mapping[str, Any],
-) -> str:
-    """An experiment: its verdicts, its figures, and its tables as the screen has them."""
-    judged = section("Verdicts", tabled(verdict_table(verdicts, ("reached", "not reached"))))
-    return page(
-        f"reproduce {name}", [], {}, [judged, *_figures(charts), section("In numbers", screened(parts))], made_by=_MADE
-    )
+def experiment_page(name: str, parts: Sequence[RenderableType], charts: Mapping[str, Any]) -> str:
+    """An experiment: its figures, and its verdicts and tables as the screen has them."""
+    return page(f"reproduce {name}", [], {}, [*_figures(charts), section("In numbers", screened(parts))], made_by=_MADE)
 
 
 def _claims(results: Sequence[Result]) -> str:
-    table = table_of("claim", "where", "paper", "ours", "", "")
+    table = table_of("claim", "", "what it says", "where", "paper", "ours")
     for r in results:
         paper, ours = ("  ".join(format(x, r.form) for x in numbers) for numbers in (r.published, r.ours))
         within = "  ±" + "  ".join(format(x, r.form) for x in r.within) if r.within else ""
         says = f"{r.says} ({r.comment})" if r.comment else r.says
-        table.add_row(r.name.split("/", 1)[-1], r.where, paper + within, ours, r.verdict, says)
+        table.add_row(r.name.split("/", 1)[-1], r.verdict, says, r.where, paper + within, ours)
     return tabled(table)
 
 

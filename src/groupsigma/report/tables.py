@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 #: Columns of words; all others hold numbers.
-_WORDS = ("formula", "why", "where", "")
+_WORDS = ("formula", "why", "where", "what it says", "")
 
 
 def tabled(table: Table) -> str:

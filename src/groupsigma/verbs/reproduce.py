@@ -136,7 +136,7 @@ def _experiment(
     if html is not None:
         from groupsigma.report.reproduce_page import experiment_page
 
-        _page(html, experiment_page(name, judged, screen(found), charts(found) if charts is not None else {}))
+        _page(html, experiment_page(name, screen(found), charts(found) if charts is not None else {}))
     if figures is not None:
         _save(charts(found), figures)
     if check:
