@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def page_of(dial="grpo", G=8):
 
 def text_of(groups, dial="grpo", G=8, **more):
     result = audit(groups, group_size=G, dial=DIALS[dial], dial_name=dial)
-    return audit_page(result, findings(result), groups, DIALS[dial], **more)
+    return audit_page(result, findings(result), groups, DIALS[dial], **more)[0]
 
 
 def written(folder, text):
@@ -386,6 +387,22 @@ def test_from_the_shell(tmp_path):
     assert code == 0 and out.startswith("<!doctype html>") and out.rstrip().endswith("</html>")
 
 
+def test_figures_for_papers(tmp_path):
+    log = Path(__file__).parent.parent / "docs" / "examples" / "run"
+    table = tmp_path / "a.csv"
+    table.write_text("prompt_id,n_correct,n_rollouts\n" + "".join(f"{i},{i % 9},8\n" for i in range(90)))
+    for words, names in (
+        (("audit", str(log)), {"difficulty", "fidelity", "required", "silence", "gradient"}),
+        (("plan", str(table), "--budget", "400"), {"spending", "tries"}),
+        (("compare", str(table), "--a", "G=4", "--b", "G=8"), {"shares"}),
+    ):
+        folder = tmp_path / words[0]
+        code, _, err = groupsigma(*words, "--figures", str(folder))
+        assert code == 0, err
+        assert {path.name for path in folder.iterdir()} == {f"{n}.{kind}" for n in names for kind in ("svg", "png")}
+        assert all("NaN" not in path.read_text() for path in folder.glob("*.svg"))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -421,7 +438,7 @@ def test_a_comparison_has_a_page(browser, tmp_path):
     a, b = run(seed=0, steps=12), run(seed=1, steps=12, spread=1.0)
     found = compare(a, b, rng=np.random.default_rng(0), resamples=100)
     said = compare_findings(found)
-    page = opened(browser, written(tmp_path, compare_page(found, said, a, b)), width=400)
+    page = opened(browser, written(tmp_path, compare_page(found, said, a, b)[0]), width=400)
     assert page.locator(".findings h3").all_inner_texts() == [f.title for f in said]
     assert page.evaluate("document.documentElement.scrollWidth") <= 400 and page.troubles == []
     silent = found["silent"]
@@ -436,7 +453,7 @@ def test_a_plan_has_a_page(browser, tmp_path):
     rng = np.random.default_rng(0)
     groups = Groups([f"p{i}" for i in range(400)], rng.binomial(8, rng.beta(0.5, 0.5, 400)), np.full(400, 8))
     made = plan(groups, budget=2000)
-    page = opened(browser, written(tmp_path, plan_page(made, "grpo")))
+    page = opened(browser, written(tmp_path, plan_page(made, "grpo")[0]))
     before, after = made.uniform, made.planned
     shares = (percent(t.silent_rollouts / t.rollouts) for t in (before, after))
     assert " to ".join(shares) in page.locator(".findings h3").first.inner_text()
@@ -457,3 +474,37 @@ def test_claims_have_a_page(tmp_path):
     assert "<h2>silent</h2>" in text and "<h2>fidelity</h2>" in text and text.count("<tr>") >= 8
     code, _, err = groupsigma("reproduce", "silent", "--html", "nowhere/a.html")
     assert code == 2 and "existing folder" in err
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        Groups(["a", "b"], [0, 4], [4, 4]),
+        Groups(["a"], [0], [1]),
+        Groups(["a"], [1], [2]),
+        Groups(["a"], None, [0], rate=[0.0]),
+        Groups(["a", "b"], None, [0, 0], rate=[0.3, 1.1e-16]),
+        Groups(np.arange(50), [8] * 50, [8] * 50),
+        Groups(["a", "b", "c"], [3, 1, 2], [16, 4, 4]),
+        Groups(["a", "b"] * 3, [4, 0, 4, 1, 3, 2], [4] * 6, step=[1, 1, 2, 2, 3, 3]),
+    ],
+)
+@pytest.mark.parametrize("G", [1, 2, 3])
+def test_odd_but_valid_data_have_pages(browser, tmp_path, groups, G):
+    told = course(groups) if groups.step is not None else None
+    said = course_findings(told) if told else ()
+    page = opened(browser, written(tmp_path, text_of(groups, "trl", G, course=told, course_findings=said)))
+    words = page.locator("main").inner_text()
+    assert page.troubles == [] and not re.search(r"\bNaN\b|undefined|Infinity|\bnull\b|\bNone\b", words)
+    assert page.evaluate("[...document.querySelectorAll('svg *')].every((n) => !/NaN/.test(n.outerHTML))")
+    if G > 1:
+        assert shown(page, "silent-share") == percent(audit(groups, group_size=G, dial=DIALS["trl"]).best.silent.value)
+    page.close()
+
+
+def test_no_text_keeps_prompts_out(tmp_path):
+    log = Path(__file__).parent.parent / "docs" / "examples" / "run"
+    for option, there in ((), True), (("--no-text",), False):
+        target = tmp_path / "run.html"
+        code, _, err = groupsigma("audit", str(log), *option, "--html", str(target))
+        assert code == 0 and ("36 + 36 =" in target.read_text()) == there, err

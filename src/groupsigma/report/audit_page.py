@@ -7,18 +7,19 @@ from typing import Any
 
 from groupsigma import __version__
 from groupsigma.audit import Audit
-from groupsigma.bounds import Region, region
+from groupsigma.bounds import region
 from groupsigma.course import Course
 from groupsigma.dial import Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.findings import Finding
 from groupsigma.groups import Groups
-from groupsigma.mixture import Mixture, mixture
+from groupsigma.mixture import mixture
 from groupsigma.presets import spoken
-from groupsigma.report import charts
-from groupsigma.report.crowd import Crowd, crowd
+from groupsigma.report.audit_pictures import audit_pictures, run_pictures
+from groupsigma.report.crowd import crowd
 from groupsigma.report.marks import marks
-from groupsigma.report.page import figure, page, part, section
+from groupsigma.report.page import page, part, section
+from groupsigma.report.picture import Picture, gallery
 from groupsigma.report.rows import MOST, rows
 from groupsigma.report.sizes import sizes
 from groupsigma.report.tables import tabled
@@ -44,8 +45,8 @@ def audit_page(
     course_findings: Sequence[Finding] = (),
     batch: int = 64,
     price: float | None = None,
-) -> str:
-    """An audit as one self-contained HTML text.
+) -> tuple[str, list[Picture]]:
+    """An audit as one self-contained HTML text, and the pictures in it.
 
     Args: findings, course_findings: as `findings` and `course_findings` give them; batch: prompts of an update;
         price: of 1,000 rollouts.
@@ -54,6 +55,8 @@ def audit_page(
     spread = mixture(tally) if tally.n_correct is not None else None
     data: dict[str, Any] = {}
     sections = [section("How groups divide", tabled(groups_table(audit)))]
+    notes = [*audit.notes, *(course.notes if course is not None else ())]
+    pictures: list[Picture] = []
     if audit.never is not None and audit.group_size > 1:
         found = crowd(tally, spread)
         where = None if spread is None else region(groups)
@@ -67,17 +70,19 @@ def audit_page(
             "sizes": sizes(audit, groups, tally, spread, where),
             "crowd": found.to_dict(),
         }
-        sections += [part("dial.html"), _where(audit, tally, spread, where, found)]
+        pictures += audit_pictures(audit, tally, spread, where, found)
+        sections += [part("dial.html"), section("Where the problems are", gallery(pictures))]
+        if found.gathered:
+            notes.append(f"{len(found.p):,} bins of solve rates stand for the {tally.problems:,} rates given")
     if course is not None:
-        sections.append(_over_time(course))
+        over_time = run_pictures(course)
+        pictures += over_time
+        sections.append(section("The run, step by step", gallery(over_time)))
     silent = "silent visits" if groups.graded else f"silent at G = {audit.group_size}"
     told = rows(groups, spread, audit.group_size)
     data["problems-data"] = {**told, "rule": _rule(told, audit.group_size), "level": 95, "silent": silent}
     sections.append(part("table.html"))
-    notes = [*audit.notes, *(course.notes if course is not None else ())]
-    if audit.never is not None and data["dial-data"]["crowd"]["gathered"]:
-        notes.append(f"{len(found.p):,} bins of solve rates stand for the {tally.problems:,} rates given")
-    return page(
+    text = page(
         audit.source or "groups",
         [counted(audit) + "."],
         {"What to know": findings, "The run over time": course_findings},
@@ -86,61 +91,7 @@ def audit_page(
         notes,
         f"groupsigma {__version__}, audit at G = {audit.group_size}, dial {spoken(audit.dial)}: {audit.formula}",
     )
-
-
-def _where(audit: Audit, tally: Groups, spread: Mixture | None, where: Region | None, found: Crowd) -> str:
-    G = audit.group_size
-    known = "Bars: problems by k/n" if spread is not None else "The rates as given"
-    fitted = ""
-    if spread is not None:
-        fitted = "; circles: the fitted spread of p, from which k/n of few answers strays"
-        fitted += ", bars on them its 95% interval" if charts.promises(where) else ""
-    return section(
-        "Where the problems are",
-        '<div class="pair">',
-        figure(
-            "Difficulty, as logged and as estimated",
-            f"{known}, the darker part never or always solved{fitted}.",
-            charts.difficulty(audit, tally, spread, where),
-            f"never solved {audit.never:.1%}, always solved {audit.always:.1%} of {audit.problems:,} problems",
-        ),
-        figure(
-            "Fidelity, and the data on it",
-            f"GRPO's share of its large-G update, E[σ]/√(p(1−p)), darker is more; lines 80, 90, 95%. "
-            f"Strip below: where the {audit.problems:,} problems are.",
-            charts.fidelity_map(found, G),
-            "fidelity rises with the group size, fastest for problems solved half of the time",
-        ),
-        figure(
-            "The group size a fidelity needs",
-            "GRPO; solid exact, dashed the asymptotic law, which is too small.",
-            charts.required(G),
-            "group size by solve rate for a fidelity of 90, 95 and 99%: least at one half, growing as 1/p at the ends",
-        ),
-        "</div>",
-    )
-
-
-def _over_time(course: Course) -> str:
-    first, last = course.windows[0], course.windows[-1]
-    figures = [
-        figure(
-            "Silent groups, as they came and as foretold",
-            "By window of steps. Foretold: p^G + (1−p)^G at the difficulty believed before each group came.",
-            charts.silence_over_time(course),
-            f"silent {first.silent:.1%} at first, {last.silent:.1%} at last",
-        )
-    ]
-    if course.whole.gradient is not None:
-        figures.append(
-            figure(
-                f"Where {spoken(course.dial)}'s update went",
-                "Share by difficulty as believed at the time, by window of steps.",
-                charts.gradient_over_time(course),
-                ", ".join(f"{band} {share:.1%}" for band, share in course.whole.gradient.items()),
-            )
-        )
-    return section("The run, step by step", '<div class="pair">', *figures, "</div>")
+    return text, pictures
 
 
 def _rule(told: dict[str, Any], G: int) -> str:

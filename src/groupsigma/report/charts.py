@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +12,13 @@ from groupsigma.bands import INTERIOR
 from groupsigma.bounds import Region
 from groupsigma.checks import Floats
 from groupsigma.course import Course
-from groupsigma.figures import COLORS, INK, PALE, Axes, panel, styled, svg
+from groupsigma.figures import COLORS, INK, PALE, Axes
 from groupsigma.groups import Groups
 from groupsigma.law import fidelity, group_size_law, required_group_size
 from groupsigma.mixture import Mixture
 from groupsigma.report.crowd import Crowd
+from groupsigma.report.picture import layered
 
-_SIZE = (390, 236)
 _RATES = (0, 0.2, 0.4, 0.6, 0.8, 1)
 _TENTHS = np.linspace(0, 1, 11)
 #: All wrong, all right: red and green are told apart by more than hue in this palette.
@@ -28,19 +27,7 @@ _WRONG, _RIGHT = COLORS["dr-grpo"], COLORS["dapo"]
 _BANDS = ("#882255", "#D55E00", "#E69F00", "#009E73", "#0072B2")
 
 
-def drawn(name: str, *layers: Any) -> str:
-    """Layers over each other, to stand in a page."""
-    return inlined(name, panel("", *layers, size=_SIZE))
-
-
-def inlined(name: str, chart: Any) -> str:
-    """A chart as SVG to stand in a page: no background, clip paths under its own name, as wide as its place."""
-    text = svg(styled(chart, background="transparent"))
-    text = re.sub(r"\bclip(\d+)\b", rf"{name}-clip\1", text[text.index("<svg") :])
-    return re.sub(r'(<svg[^>]*?) width="[\d.]+" height="[\d.]+"', r'\1 aria-hidden="true"', text, count=1)
-
-
-def difficulty(audit: Audit, tally: Groups, spread: Mixture | None, where: Region | None) -> str:
+def difficulty(audit: Audit, tally: Groups, spread: Mixture | None, where: Region | None) -> Any:
     """Shares of problems by tenths of the solve rate: as logged, and as the fitted spread has it.
 
     where: gives the interval of each tenth, unless no spread gives these counts and it would promise nothing.
@@ -72,7 +59,7 @@ def difficulty(audit: Audit, tally: Groups, spread: Mixture | None, where: Regio
         layers += [] if top == 1 else [axes.label(0.5, 0.93 * top, how, COLORS["grpo"], "center")]
     if top < 1:
         layers.append(axes.label(0.5, 0.86 * top, "bars: as logged; darker: never, always", INK, "center"))
-    return drawn("difficulty", *layers)
+    return layered(*layers)
 
 
 def promises(where: Region | None) -> bool:
@@ -80,7 +67,7 @@ def promises(where: Region | None) -> bool:
     return where is not None and not where.strain
 
 
-def fidelity_map(crowd: Crowd, G: int) -> str:
+def fidelity_map(crowd: Crowd, G: int) -> Any:
     """GRPO's φ(G, p) over solve rate and group size; below, where the data are; across, the audited G."""
     sizes, edges = 2.0 ** np.arange(1, 8.25, 0.25), np.linspace(0, 1, 41)
     axes = Axes("solve rate p", "group size G", _RATES, (1, 2, 4, 8, 16, 32, 64, 128, 256), factors=True)
@@ -101,10 +88,10 @@ def fidelity_map(crowd: Crowd, G: int) -> str:
     if 2 <= G <= 256:
         layers += [axes.line([0, 1], [G, G], COLORS["maxrl"], dash=(5, 4), width=1.6)]
         layers += [axes.label(0.015, G * 1.2, f"G = {G}", COLORS["maxrl"])]
-    return drawn("fidelity", *layers)
+    return layered(*layers)
 
 
-def required(G: int) -> str:
+def required(G: int) -> Any:
     """The group size that a fidelity needs: exact, and by the asymptotic law, which is too small."""
     axes = Axes("solve rate p", "group size G", _RATES, (1, 4, 16, 64, 256, 1024), factors=True)
     x = np.linspace(0.01, 0.99, 99)
@@ -120,10 +107,10 @@ def required(G: int) -> str:
     if 1 < G <= 1024:
         layers.append(axes.line([0, 1], [G, G], COLORS["maxrl"], dash=(5, 4), width=1.6))
         layers.append(axes.label(0.985, G * 0.75, f"G = {G}", COLORS["maxrl"], "right"))
-    return drawn("required", *layers)
+    return layered(*layers)
 
 
-def silence_over_time(course: Course) -> str:
+def silence_over_time(course: Course) -> Any:
     """Silent share by window: as it came and as it was foretold; all wrong and all right; where it reaches half."""
     axes, at = _over_steps(course, "share of groups", (0, 0.25, 0.5, 0.75, 1))
     windows = course.windows
@@ -149,10 +136,10 @@ def silence_over_time(course: Course) -> str:
         step = float(course.half_silent_step)
         layers += [axes.line([step, step], [0, 1], PALE, dash=(2, 3), width=1.4)]
         layers += [axes.label(step, 0.03, f" half silent from step {course.half_silent_step}", PALE)]
-    return drawn("silence", *layers)
+    return layered(*layers)
 
 
-def gradient_over_time(course: Course) -> str:
+def gradient_over_time(course: Course) -> Any:
     """The share of the update by band of difficulty, window by window."""
     told = [w.gradient for w in course.windows if w.gradient is not None]
     top = nice(max(max(g.values()) for g in told)) if told else 1.0
@@ -162,7 +149,7 @@ def gradient_over_time(course: Course) -> str:
     layers: list[Any] = []
     for values, color in lines.values():
         layers += [axes.line(at, values, color), axes.points(at, values, color)]
-    return drawn("gradient", *layers, *_named(axes, at, lines))
+    return layered(*layers, *_named(axes, at, lines))
 
 
 def _over_steps(course: Course, what: str, up: tuple[float, ...]) -> tuple[Axes, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from groupsigma.compare_screen import compare_tables, how_apart, label_of, what,
 from groupsigma.figures import COLORS, Axes, Dot, ranking
 from groupsigma.findings import Finding
 from groupsigma.groups import Groups
-from groupsigma.report.charts import drawn, inlined
-from groupsigma.report.page import figure, page, section
+from groupsigma.report.page import page, section
+from groupsigma.report.picture import Picture, gallery, layered
 from groupsigma.report.tables import tabled
 from groupsigma.windows import seen_of, split_steps
 
@@ -24,38 +25,44 @@ _A, _B = COLORS["grpo"], COLORS["dr-grpo"]
 _WINDOWS = 24
 
 
-def compare_page(found: Comparison, findings: Sequence[Finding], a: Groups, b: Groups) -> str:
-    """A comparison of two logs, or of one under two settings, as one self-contained HTML text."""
-    figures = [
-        figure(
+def compare_page(found: Comparison, findings: Sequence[Finding], a: Groups, b: Groups) -> tuple[str, list[Picture]]:
+    """A comparison of two logs, or of one under two settings, as one HTML text, and the pictures in it."""
+    pictures = [
+        Picture(
+            "shares",
             "Shares on both sides",
             f"A blue, B red, {found.level:.0%} interval of each by itself; n = {found.a.prompts:,} and "
             f"{found.b.prompts:,} prompts.",
-            _shares(found),
             "the shares of the table below",
+            _shares(found),
         )
     ]
     if a is not b and a.step is not None and b.step is not None:
-        figures.append(
-            figure(
+        pictures.append(
+            Picture(
+                "steps",
                 "Silent groups over the steps",
                 f"By window of steps, as logged; n = {a.problems:,} and {b.problems:,} groups.",
-                _silence(a, b),
                 "silent share of A and of B by step; the table has the quarters",
+                _silence(a, b),
             )
         )
     tables = f'<div class="pair">{"".join(map(tabled, compare_tables(found)))}</div>'
-    return page(
+    text = page(
         f"{found.a.source or 'A'} beside {found.b.source or 'B'}",
         [line for letter, side in (("A", found.a), ("B", found.b)) for line in (who(letter, side), what(side).strip())],
         {"What to know": findings},
-        [section("Side by side", '<div class="pair">', *figures, "</div>"), section("In numbers", tables)],
+        [
+            section("Side by side", gallery(pictures)),
+            section("In numbers", tables),
+        ],
         notes=[*found.notes, how_apart(found)],
         made_by=f"groupsigma {__version__}, compare",
     )
+    return text, pictures
 
 
-def _shares(found: Comparison) -> str:
+def _shares(found: Comparison) -> Any:
     dots = []
     for d in found.differences:
         if d.unit != "share" or "kept" in d.name or d.a is None or d.b is None or not max(d.a.value, d.b.value):
@@ -64,10 +71,10 @@ def _shares(found: Comparison) -> str:
             low, high = (share.value if end is None else end for end in (share.low, share.high))
             name = f"{label_of(d)}  {letter}" if letter == "A" else letter
             dots.append(Dot(name, share.value, low, high, written(d, share), color))
-    return inlined("shares", ranking("", "share", (0, 0.2, 0.4, 0.6, 0.8, 1), dots))
+    return ranking("", "share", (0, 0.2, 0.4, 0.6, 0.8, 1), dots)
 
 
-def _silence(a: Groups, b: Groups) -> str:
+def _silence(a: Groups, b: Groups) -> Any:
     sides = [(letter, *_by_window(side), color) for letter, side, color in (("A", a, _A), ("B", b, _B))]
     last = max(float(at[-1]) for _, at, _, _ in sides)
     first = min(float(at[0]) for _, at, _, _ in sides)
@@ -79,7 +86,7 @@ def _silence(a: Groups, b: Groups) -> str:
     for letter, at, share, color in sides:
         layers += [axes.line(at, share, color), axes.points(at, share, color)]
         layers.append(axes.label(float(at[-1]) + (last - first) / 50, float(share[-1]), letter, color))
-    return drawn("steps", *layers)
+    return layered(*layers)
 
 
 def _by_window(groups: Groups) -> tuple[Floats, Floats]:

@@ -71,12 +71,6 @@ def as_data(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def figure(title: str, caption: str, image: str, told: str) -> str:
-    """A chart with its title, what it shows in words for those who do not see it, and small print; image: SVG text."""
-    picture = f'<div class="chart" role="img" aria-label="{escape(told)}">{image}</div>'
-    return f"<figure><h3>{escape(title)}</h3>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
 def section(title: str, *parts: str, kind: str = "") -> str:
     """A part of the page under its heading; parts: HTML."""
     return f'<section class="{kind}"><h2>{escape(title)}</h2>{"".join(parts)}</section>'

@@ -13,15 +13,16 @@ from groupsigma.findings import Finding
 from groupsigma.plan import Plan
 from groupsigma.plan_screen import bands_table, certificate, sayings, totals_table
 from groupsigma.presets import spoken
-from groupsigma.report.charts import drawn, nice
-from groupsigma.report.page import figure, page, part, section
+from groupsigma.report.charts import nice
+from groupsigma.report.page import page, part, section
+from groupsigma.report.picture import Picture, gallery, layered
 from groupsigma.report.rows import MOST, named
 from groupsigma.report.tables import tabled
 from groupsigma.screen import many
 
 
-def plan_page(plan: Plan, dial: str) -> str:
-    """A plan as one self-contained HTML text; `dial` as it was asked for."""
+def plan_page(plan: Plan, dial: str) -> tuple[str, list[Picture]]:
+    """A plan as one self-contained HTML text, and the pictures in it; `dial` as it was asked for."""
     problems = int(plan.beliefs.count.sum())
     told = _rows(plan)
     data = {"all": len(plan.row), "graded": False, "exact": False, "rows": told}
@@ -29,21 +30,23 @@ def plan_page(plan: Plan, dial: str) -> str:
     if len(plan.row) > MOST:
         rule = f"Of {len(plan.row):,} lines the {MOST // 2:,} first and last, by tries, then by silence; --csv has all."
     lead = f"{many(problems, 'problem')}; budget {plan.budget:,.0f}; goal {plan.goal.name}; dial {spoken(dial)}."
-    charts = [
-        figure(
+    pictures = [
+        Picture(
+            "spending",
             "Where the tries go",
             "Share of the budget by believed solve rate; pale: of a uniform run.",
-            _spending(plan),
             "the table beside has the numbers",
+            _spending(plan),
         ),
-        figure(
+        Picture(
+            "tries",
             "Tries by solve rate",
             f"{plan.caps[0]} to {plan.caps[1]} tries, 0 for those left out; n = {problems:,} problems.",
-            _tries(plan),
             "tries of a problem against its believed solve rate",
+            _tries(plan),
         ),
     ]
-    return page(
+    text = page(
         f"A plan for {plan.source or 'these problems'}",
         [lead],
         {"What it brings": _findings(plan)},
@@ -51,9 +54,7 @@ def plan_page(plan: Plan, dial: str) -> str:
             section(
                 "What it changes",
                 tabled(totals_table(plan)),
-                '<div class="pair">',
-                *charts,
-                "</div>",
+                gallery(pictures),
                 tabled(bands_table(plan)),
             ),
             part("table.html"),
@@ -62,6 +63,7 @@ def plan_page(plan: Plan, dial: str) -> str:
         [*sayings(plan), *plan.notes],
         f"groupsigma {__version__}, plan",
     )
+    return text, pictures
 
 
 def _findings(plan: Plan) -> list[Finding]:
@@ -83,7 +85,7 @@ def _findings(plan: Plan) -> list[Finding]:
     return said
 
 
-def _spending(plan: Plan) -> str:
+def _spending(plan: Plan) -> Any:
     band = band_of(plan.solve_rate)
     spent, even = (x / x.sum() for x in (
         np.bincount(band, plan.count * plan.tries * plan.cost[plan.row], len(INTERIOR)),
@@ -105,15 +107,15 @@ def _spending(plan: Plan) -> str:
         axes.label(float(m), float(s) + 0.03 * top, f"{s:.1%}", INK, "center")
         for m, s in zip((low + high) / 2, spent, strict=True)
     ]
-    return drawn("spending", *layers)
+    return layered(*layers)
 
 
-def _tries(plan: Plan) -> str:
+def _tries(plan: Plan) -> Any:
     most = float(max(plan.tries.max(), 1))
     axes = Axes("solve rate as believed", "tries", (0, 0.2, 0.4, 0.6, 0.8, 1), tuple(most * i / 4 for i in range(5)))
     # As many marks as can be told apart.
     places = np.unique(np.stack([plan.solve_rate.round(2), plan.tries]), axis=1)
-    return drawn("tries", axes.points(places[0], places[1], COLORS["plan"], size=26))
+    return layered(axes.points(places[0], places[1], COLORS["plan"], size=26))
 
 
 def _rows(plan: Plan) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from rich.console import RenderableType
 
 from groupsigma import __version__
 from groupsigma.experiments.claims import MEANING, Result
-from groupsigma.report.charts import inlined
 from groupsigma.report.page import page, section
+from groupsigma.report.picture import inlined
 from groupsigma.report.tables import screened, tabled
 from groupsigma.screen import many, table_of
 

@@ -20,7 +20,7 @@ def tabled(table: Table) -> str:
     >>> from groupsigma.screen import table_of
     >>> table = table_of("who", "how much")
     >>> table.add_row("<b>", "1")
-    >>> tabled(table)[-68:]
+    >>> tabled(table)[-71:]
     '<tr><th scope="row">&lt;b&gt;</th><td>1</td></tr></tbody></table></div>'
     """
     columns = [[escape(str(cell)) for cell in column.cells] for column in table.columns]

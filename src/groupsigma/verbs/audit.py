@@ -18,6 +18,7 @@ from groupsigma.verbs.options import (
     Count,
     DataId,
     DataSet,
+    Figures,
     Html,
     Layout,
     LogSplit,
@@ -33,7 +34,7 @@ from groupsigma.verbs.options import (
 )
 from groupsigma.verbs.running import Teller, described, filtered, follow, over_time, own_numbers
 from groupsigma.verbs.told import fail_if, print_json
-from groupsigma.verbs.written import check_config, check_data, writing
+from groupsigma.verbs.written import check_config, check_data, show_looks, writing
 
 
 def audit(
@@ -87,12 +88,13 @@ def audit(
     ] = False,
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Between two looks, with --follow.")] = 30.0,
     html: Html = None,
+    figures: Figures = None,
 ) -> None:
     """Where a set of problems teaches at a group size, and where it cannot; a log with steps also over time."""
     from groupsigma.audit import audit as run
     from groupsigma.course_findings import course_findings
     from groupsigma.findings import findings
-    from groupsigma.output import check_targets, write_whole
+    from groupsigma.output import check_targets
     from groupsigma.presets import find_dial
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
@@ -104,7 +106,7 @@ def audit(
     page = {} if html is None else {"--html": html}
     check_targets(out | page, check_config(config, as_json), read)
     rule = find_dial(dial)
-    if html is not None:
+    if html is not None or figures is not None:
         from groupsigma.report.audit_page import check_size
 
         check_size(group_size)
@@ -114,8 +116,8 @@ def audit(
     )
     how = reading(layout, split, skip_bad, no_text)
     if live:
-        if as_json or config or data_out or html:
-            raise ArgumentError("--follow", "the screen for itself", "--json, --config, --data-out or --html beside it")
+        if as_json or config or data_out or html or figures:
+            raise ArgumentError("--follow", "the screen for itself", "--json, --html or what else is written beside it")
         growing = replace(how, growing=True)
         teller = Teller(tests, dict(window=window, dial=rule, dial_name=dial))
         follow(source, lambda: load(source, columns, growing), teller, every)
@@ -137,7 +139,7 @@ def audit(
         limit = 0.95 if drop_above is None else drop_above
         choice = teaching(groups, group_size, limit, false_positive=false_positive, false_negative=false_negative)
 
-    def audit_html() -> str:
+    def looks() -> Any:
         from groupsigma.report.audit_page import audit_page
 
         return audit_page(
@@ -154,8 +156,7 @@ def audit(
     with writing(choice, data, source, data_id or prompt_id, data_out) as rows:
         # Groups of one are audited, but no trainer takes them.
         lines = audit_settings(result, rule, batch, rows) if config or (as_json and group_size > 1) else {}
-        texts = {"--html": (html, audit_html())} if html is not None else {}
-        wrote = write_whole(texts)
+        show_looks(html, figures, looks)
     if as_json:
         told = {name: found.to_dict() for name, found in lines.items()}
         course = {"course": described(run_over_time, told_over_time)} if run_over_time else {}
@@ -172,6 +173,4 @@ def audit(
 
         more = [Text(), *course_screen(run_over_time, told_over_time)] if run_over_time else []
         print_screen([*audit_screen(result, said), *more])
-    for path in wrote:
-        typer.echo(f"wrote {path}", err=True)
     fail_if(failed)

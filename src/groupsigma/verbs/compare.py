@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from groupsigma.verbs.options import (
     AsJson,
     Correct,
     Count,
+    Figures,
     Html,
     Layout,
     LogSplit,
@@ -27,6 +28,7 @@ from groupsigma.verbs.options import (
     reading,
 )
 from groupsigma.verbs.told import fail_if, print_json
+from groupsigma.verbs.written import show_looks
 
 if TYPE_CHECKING:
     from groupsigma.measures import Setting
@@ -76,6 +78,7 @@ def compare(
     skip_bad: SkipBad = False,
     no_text: NoText = False,
     html: Html = None,
+    figures: Figures = None,
 ) -> None:
     """Two runs side by side, or one log under two settings: which differences are real."""
     import numpy as np
@@ -83,7 +86,7 @@ def compare(
     from groupsigma.compare import compare as run
     from groupsigma.compare import latest
     from groupsigma.compare_findings import compare_findings
-    from groupsigma.output import check_targets, write_whole
+    from groupsigma.output import check_targets
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
 
@@ -115,12 +118,13 @@ def compare(
     metrics = result.metrics()
     failed = met(tests, metrics, "comparison")
     said = compare_findings(result)
-    wrote = []
-    if html is not None:
+
+    def looks() -> Any:
         from groupsigma.report.compare_page import compare_page
 
-        text = compare_page(result, said, loaded[sources[0]], loaded[sources[-1]])
-        wrote = write_whole({"--html": (html, text)})
+        return compare_page(result, said, loaded[sources[0]], loaded[sources[-1]])
+
+    show_looks(html, figures, looks)
     if as_json:
         print_json({**result.to_dict(), "metrics": metrics, "findings": [vars(f) for f in said]})
     elif html != "-":
@@ -128,8 +132,6 @@ def compare(
         from groupsigma.screen import show as print_screen
 
         print_screen(compare_screen(result, said))
-    for path in wrote:
-        typer.echo(f"wrote {path}", err=True)
     fail_if(failed)
 
 

@@ -11,6 +11,7 @@ import typer
 from groupsigma.errors import ArgumentError
 from groupsigma.verbs.options import AsJson, Html
 from groupsigma.verbs.told import fail_if, print_json
+from groupsigma.verbs.written import save_figures, write_page
 
 #: Names under `reproduce` that are experiments, not claims.
 _EXPERIMENTS = ("allocation", "history", "lm", "lm-allocation")
@@ -97,7 +98,9 @@ def reproduce(
         from groupsigma.report.reproduce_page import claims_page
 
         drawn = sorted({claim.name.split("/")[0] for claim in chosen} & set(FIGURES))
-        _page(html, claims_page(results, {name: chart for part in drawn for name, chart in FIGURES[part]().items()}))
+        write_page(
+            html, claims_page(results, {name: chart for part in drawn for name, chart in FIGURES[part]().items()})
+        )
     if figures is not None:
         _draw({claim.name.split("/")[0] for claim in chosen}, figures)
     if check:
@@ -136,9 +139,9 @@ def _experiment(
     if html is not None:
         from groupsigma.report.reproduce_page import experiment_page
 
-        _page(html, experiment_page(name, screen(found), charts(found) if charts is not None else {}))
+        write_page(html, experiment_page(name, screen(found), charts(found) if charts is not None else {}))
     if figures is not None:
-        _save(charts(found), figures)
+        save_figures(charts(found), figures)
     if check:
         fail_if([f"{what} = {number:.4g}, wanted {least}" for what, number, least, good in judged if not good])
 
@@ -185,22 +188,4 @@ def _draw(parts: set[str], folder: Path) -> None:
     if not parts & set(FIGURES):
         raise ArgumentError("--figures", "claims that have figures", "none", hint="one of " + ", ".join(FIGURES))
     for part in sorted(parts & set(FIGURES)):
-        _save(FIGURES[part](), folder)
-
-
-def _page(target: str, text: str) -> None:
-    """The page, written whole and named on standard error."""
-    from groupsigma.output import write_whole
-
-    for path in write_whole({"--html": (target, text)}):
-        typer.echo(f"wrote {path}", err=True)
-
-
-def _save(charts: dict[str, Any], folder: Path) -> None:
-    """Charts as SVG and PNG, named on standard error."""
-    from groupsigma.figures import save
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, chart in charts.items():
-        for kind in ("svg", "png"):
-            typer.echo(f"wrote {save(chart, folder / f'{name}.{kind}')}", err=True)
+        save_figures(FIGURES[part](), folder)

@@ -12,6 +12,7 @@ import typer
 from groupsigma.errors import ArgumentError, SourceError
 from groupsigma.limits import Limit, met
 from groupsigma.verbs.told import fail_if, print_json
+from groupsigma.verbs.written import write_page
 
 #: A file that cannot be read is being written; when it has not changed for so many looks it is broken.
 _PATIENCE = 3
@@ -49,11 +50,9 @@ def filtered(groups: Any, as_json: bool, limits: Sequence[Limit], html: str | No
     metrics = {"silent_removed": removed.low}
     failed = met(limits, metrics, "log without its silent groups")
     if html is not None:
-        from groupsigma.output import write_whole
         from groupsigma.report.removed_page import removed_page
 
-        for path in write_whole({"--html": (html, removed_page(groups, finding))}):
-            typer.echo(f"wrote {path}", err=True)
+        write_page(html, removed_page(groups, finding))
     if as_json:
         told = {"silent": None, "removed": removed.to_dict(), "findings": [vars(finding)], "notes": list(groups.notes)}
         print_json({"schema": "groupsigma.removed/1", "source": groups.source, **told, "metrics": metrics})
