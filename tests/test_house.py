@@ -54,6 +54,9 @@ ORDER = (
     "scalar_course", "screen", "course_screen", "scalar_screen", "history_screen", "compare_screen",
     "plan_screen", "allocation_screen", "lm_screen", "lm_full_screen", "lm_contest_screen",
     "output", "settings", "rewrite",
+    "report", "report.crowd", "report.sizes", "report.marks", "report.rows", "report.picture",
+    "report.charts", "report.page", "report.tables", "report.removed_page", "report.audit_pictures",
+    "report.audit_page", "report.plan_page", "report.compare_page", "report.reproduce_page",
     "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.running",
     "verbs.show", "verbs.audit", "verbs.compare", "verbs.plan",
     "verbs.dials", "verbs.traps",
@@ -177,6 +180,7 @@ def test_the_wheel_works_away_from_the_sources(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(target)
+    assert {f"groupsigma/report/{name}" for name in ("page.html", "style.css", "law.js")} <= set(names)
     assert "groupsigma/py.typed" in names and not any(n.startswith(("tests", "docs")) for n in names)
     code = (
         "import sys, groupsigma as g; assert g.__file__.startswith(sys.argv[1]), g.__file__;"

@@ -222,7 +222,7 @@ def audit(
         estimated=estimated,
         plugin=splits.plug_in(tally, G),
         checked=_checked(tally, spread, G, false_positive, false_negative),
-        sizes=tuple(_best_at(tally, spread, g) for g in sorted({*SIZES, G})),
+        sizes=tuple(best_at(tally, spread, g) for g in sorted({*SIZES, G})),
         bands=_bands(tally, belief, G, dial, dial_name or name_of(dial)),
         never=float(weight[p == 0].sum()),
         always=float(weight[p == 1].sum()),
@@ -255,11 +255,12 @@ class _Belief:
         return values if self.weight is None else self.weight @ values
 
 
-def _best_at(tally: Groups, spread: Mixture | None, G: int) -> Split:
+def best_at(tally: Groups, spread: Mixture | None, G: int, where: Region | None = None) -> Split:
+    """The split to believe at another G: unbiased if enough problems have G answers, else estimated, else plug-in."""
     unbiased = splits.unbiased(tally, G)
     if unbiased is not None and splits.speaks_for_all(unbiased):
         return unbiased
-    return splits.plug_in(tally, G) if spread is None else splits.estimated(spread, G)
+    return splits.plug_in(tally, G) if spread is None else splits.estimated(spread, G, where)
 
 
 def _out_of_reach(spread: Mixture | None, where: Region | None) -> Share | None:

@@ -32,31 +32,42 @@ _LABELS = {
 
 def compare_screen(found: Comparison, findings: Sequence[Finding]) -> list[RenderableType]:
     """Both sides, the differences, where the update goes, the run by quarters, findings, notes."""
-    parts: list[RenderableType] = [Text(_who("A", found.a), style="bold"), Text(_what(found.a))]
-    parts += [Text(_who("B", found.b), style="bold"), Text(_what(found.b)), Text()]
-    replaced = "mixed" in (found.a.setting.dial.keep, found.b.setting.dial.keep)
-    main = [d for d in found.differences if not d.name.startswith("gradient") and (replaced or "kept" not in d.name)]
-    bands = [d for d in found.differences if d.name.startswith("gradient_")]
-    parts += [_table("", main, found.level), Text()]
-    if any(d.a is not None or d.b is not None for d in bands):
-        parts += [_table("share of the update, solved", bands, found.level), Text()]
-    if found.quarters:
-        parts += [_table("silent, quarter of the run", found.quarters, found.level), Text()]
+    parts: list[RenderableType] = [Text(who("A", found.a), style="bold"), Text(what(found.a))]
+    parts += [Text(who("B", found.b), style="bold"), Text(what(found.b)), Text()]
+    for table in compare_tables(found):
+        parts += [table, Text()]
     for number, finding in enumerate(findings, 1):
         parts.append(Text(f"{number}. {finding.title}", style="bold"))
         parts += [Padding(Text(line), (0, 0, 0, 3)) for line in (finding.evidence, f"→ {finding.remedy}") if line]
-    how = (
+    return [*parts, Text(), *(Text(f"note: {note}", style="dim") for note in (*found.notes, how_apart(found)))]
+
+
+def compare_tables(found: Comparison) -> list[Table]:
+    """The differences, where the update goes, the run by quarters."""
+    replaced = "mixed" in (found.a.setting.dial.keep, found.b.setting.dial.keep)
+    main = [d for d in found.differences if not d.name.startswith("gradient") and (replaced or "kept" not in d.name)]
+    bands = [d for d in found.differences if d.name.startswith("gradient_")]
+    tables = [_table("", main, found.level)]
+    if any(d.a is not None or d.b is not None for d in bands):
+        tables.append(_table("share of the update, solved", bands, found.level))
+    return [*tables, _table("silent, quarter of the run", found.quarters, found.level)] if found.quarters else tables
+
+
+def how_apart(found: Comparison) -> str:
+    """What the intervals are of, and what real means."""
+    return (
         f"{found.level:.0%} intervals hold for all differences together (max-t, {found.resamples:,} resamples "
         "of prompts); real: 0, or ×1, is outside; shares differ in points"
     )
-    return [*parts, Text(), *(Text(f"note: {note}", style="dim") for note in (*found.notes, how))]
 
 
-def _who(letter: str, side: Side) -> str:
+def who(letter: str, side: Side) -> str:
+    """Which side, and what was read."""
     return f"{letter}: {side.source or 'groups'}"
 
 
-def _what(side: Side) -> str:
+def what(side: Side) -> str:
+    """How it is looked at, and how much of it there is."""
     how = "" if side.method == "logged" else f" ({side.method})"
     seen = f", {many(side.answers, 'answer')}" if side.answers else ", solve rates only"
     return f"   {side.text}{how}; {many(side.prompts, 'prompt')}, {many(side.problems, 'group')}{seen}"
@@ -68,10 +79,14 @@ def _table(head: str, differences: Sequence[Difference], level: float) -> Table:
         band, values = d.name.startswith("gradient"), [s.value for s in (d.a, d.b) if s is not None]
         if not values or (band and not any(values)):
             continue
-        label = _LABELS.get(d.name) or d.name.removeprefix("gradient_").removeprefix("silent_quarter_")
         sides = (written(d, s) for s in (d.a, d.b))
-        table.add_row(label, *sides, difference(d, d.difference), interval(d), _verdict(d))
+        table.add_row(label_of(d), *sides, difference(d, d.difference), interval(d), _verdict(d))
     return table
+
+
+def label_of(d: Difference) -> str:
+    """What a quantity is called."""
+    return _LABELS.get(d.name) or d.name.removeprefix("gradient_").removeprefix("silent_quarter_")
 
 
 def _verdict(d: Difference) -> str:

@@ -58,11 +58,13 @@ class Axes:
     up: tuple[float, ...] = (0, 0.2, 0.4, 0.6, 0.8, 1)
     percent: bool = False
     factors: bool = False  # up the axis equal factors are equal lengths
+    form: str = "~f"  # of the ticks across
+    end: float | None = None  # across, where it is not the last tick: room for words
 
     def _encode(self, **channels: str) -> dict[str, Any]:
         form = ".0%" if self.percent else "~f"
         return {
-            "x": alt.X("x:Q", title=self.x, **_ticks(self.across, "~f")),
+            "x": alt.X("x:Q", title=self.x, **_ticks(self.across, self.form, end=self.end)),
             "y": alt.Y("y:Q", title=self.y, **_ticks(self.up, form, self.factors)),
             **channels,
         }
@@ -81,6 +83,14 @@ class Axes:
         """Upright strokes from low to high."""
         chart = alt.Chart(_rows(x=x, y=low, top=high)).mark_rule(color=color, opacity=0.35, strokeWidth=6)
         return chart.encode(**self._encode(y2="top:Q"))
+
+    def cells(
+        self, x: ArrayLike, x2: ArrayLike, y: ArrayLike, y2: ArrayLike, strength: ArrayLike, color: str
+    ) -> alt.Chart:
+        """Rectangles from (x, y) to (x2, y2), each as strong, 0 to 1, as its number."""
+        chart = alt.Chart(_rows(x=x, x2=x2, y=y, y2=y2, strength=strength)).mark_rect(color=color, clip=True)
+        strength_ = alt.Opacity("strength:Q", scale=None)
+        return chart.encode(**self._encode(x2="x2:Q", y2="y2:Q"), opacity=strength_)
 
     def points(self, x: ArrayLike, y: ArrayLike, color: str, *, shape: str = "circle", size: float = 22) -> alt.Chart:
         """Hollow marks."""
@@ -156,15 +166,15 @@ def _kind(dot: Dot) -> str:
     return "beyond" if dot.beyond else "dot"
 
 
-def _ticks(values: tuple[float, ...], form: str, factors: bool = False) -> dict[str, Any]:
+def _ticks(values: tuple[float, ...], form: str, factors: bool = False, end: float | None = None) -> dict[str, Any]:
     kind: dict[str, Any] = dict(type="log") if factors else dict(zero=False)
-    scale = alt.Scale(domain=[values[0], values[-1]], nice=False, **kind)
+    scale = alt.Scale(domain=[values[0], values[-1] if end is None else end], nice=False, **kind)
     return {"scale": scale, "axis": alt.Axis(values=list(values), format=form)}
 
 
-def panel(title: str, *layers: alt.Chart) -> Any:
+def panel(title: str, *layers: alt.Chart, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Any:
     """Layers over each other under a title."""
-    return alt.layer(*layers, title=title).properties(width=WIDTH, height=HEIGHT)
+    return alt.layer(*layers, title=title).properties(width=size[0], height=size[1])
 
 
 def row(title: str, caption: str | Sequence[str], *panels: Any) -> alt.HConcatChart:
@@ -172,8 +182,12 @@ def row(title: str, caption: str | Sequence[str], *panels: Any) -> alt.HConcatCh
     head = alt.TitleParams(
         title, subtitle=caption, anchor="start", offset=14, fontSize=15, subtitleFontSize=11.5, subtitleColor=INK
     )  # fmt: skip
-    chart = alt.hconcat(*panels, spacing=22, title=head)
-    return chart.configure(font=FONT, background="white").configure_view(stroke=None).configure_axis(
+    return styled(alt.hconcat(*panels, spacing=22, title=head))
+
+
+def styled(chart: Any, background: str = "white") -> Any:
+    """A chart with the look of all."""
+    return chart.configure(font=FONT, background=background).configure_view(stroke=None).configure_axis(
         grid=True, gridColor="#eeeeee", domainColor=PALE, tickColor=PALE, tickSize=4,
         labelColor=INK, titleColor=INK, labelFontSize=11, titleFontSize=11, titleFontWeight="normal", titlePadding=6,
     ).configure_title(fontSize=12.5, color=INK, anchor="start", frame="group", fontWeight="bold", offset=8)  # fmt: skip
@@ -196,9 +210,7 @@ def save(chart: Any, path: str | os.PathLike[str]) -> Path:
     if kind not in ("svg", "png"):
         raise ArgumentError("save", "a path that ends in .svg or .png", repr(str(path)))
     if kind == "svg":
-        text = io.StringIO()
-        chart.save(text, format="svg")
-        data = _numbered(text.getvalue()).encode()
+        data = svg(chart).encode()
     else:
         image = io.BytesIO()
         chart.save(image, format="png", scale_factor=_SCALE)
@@ -210,6 +222,13 @@ def save(chart: Any, path: str | os.PathLike[str]) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return target
+
+
+def svg(chart: Any) -> str:
+    """A chart as the text of an SVG image."""
+    text = io.StringIO()
+    chart.save(text, format="svg")
+    return _numbered(text.getvalue())
 
 
 def _numbered(svg: str) -> str:

@@ -52,21 +52,22 @@ def plan_screen(plan: Plan, top: int, dial: str) -> list[RenderableType]:
         Text(f"{head}; budget {_number(plan.budget)} {_unit(plan)}{spare}"),
         Text(f"goal {plan.goal.name}: {MEANING[plan.goal.name]}{aim}; dial {spoken(dial)}"),
         Text(),
-        Text(_certificate(plan)),
+        Text(certificate(plan)),
         Text(),
-        _totals_table(plan),
+        totals_table(plan),
         Text(),
-        _bands_table(plan),
+        bands_table(plan),
         Text(),
     ]
     if top:
         parts += [_rows_table(plan, top), Text()]
-    parts += [Text(line) for line in _sayings(plan)]
+    parts += [Text(line) for line in sayings(plan)]
     parts += [Text(f"note: {note}", style="dim") for note in plan.notes]
     return parts
 
 
-def _certificate(plan: Plan) -> str:
+def certificate(plan: Plan) -> str:
+    """What the plan is worth, and how far that is from the best."""
     goal, gap = plan.goal.name, plan.gap
     among = f"any plan of this budget can {'have' if goal == 'variance' else 'reach'} under these beliefs"
     if goal == "variance":
@@ -100,7 +101,8 @@ def _least_fidelity(plan: Plan) -> float:
     return float(reached[plan.count > 0].min())
 
 
-def _totals_table(plan: Plan) -> Table:
+def totals_table(plan: Plan) -> Table:
+    """What it brings beside a uniform run of the same cost."""
     before, after = plan.uniform, plan.planned
     table = table_of("expected, for the same cost", f"uniform G = {plan.reference_size}", "plan", "ratio")
     rows: list[tuple[str, float, float]] = [
@@ -122,7 +124,8 @@ def _totals_table(plan: Plan) -> Table:
     return table
 
 
-def _bands_table(plan: Plan) -> Table:
+def bands_table(plan: Plan) -> Table:
+    """Where the tries go, by believed difficulty."""
     table = table_of("solved, as believed", "problems", "tried", "tries each", "of the budget", "of a uniform one")
     band = band_of(plan.solve_rate)
     spent = plan.count * plan.tries * plan.cost[plan.row]
@@ -179,7 +182,7 @@ def _some(rows: Ints, n: int, evenly: bool) -> Ints:
     return rows[np.linspace(0, len(rows) - 1, n).round().astype(int)] if evenly and n else rows[:n]
 
 
-def _sayings(plan: Plan) -> list[str]:
+def sayings(plan: Plan) -> list[str]:
     """How many are dropped and why, how many promoted, what the columns mean, and what the goal is good for."""
     G, why = plan.reference_size, np.array(plan.why)
     dropped = plan.tries == 0

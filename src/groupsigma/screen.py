@@ -45,8 +45,8 @@ def show(parts: Iterable[RenderableType]) -> None:
 
 def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableType]:
     """The first minute: groups, sizes, bands, findings, notes."""
-    parts: list[RenderableType] = [Text(audit.source or "groups", style="bold"), Text(_counts(audit)), Text()]
-    parts += [_groups_table(audit), Text()]
+    parts: list[RenderableType] = [Text(audit.source or "groups", style="bold"), Text(counted(audit)), Text()]
+    parts += [groups_table(audit), Text()]
     if audit.sizes:
         parts += [_sizes_table(audit), Text()]
     if audit.bands and audit.group_size > 1:
@@ -59,7 +59,8 @@ def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableTy
     return parts
 
 
-def _counts(audit: Audit) -> str:
+def counted(audit: Audit) -> str:
+    """What was read, in a line."""
     least, mean, most = audit.answers_per_problem
     each = f"{most} each" if least == most else f"{mean:.4g} each ({least} to {most})"
     text = many(audit.problems, "problem")
@@ -72,7 +73,8 @@ def _counts(audit: Audit) -> str:
     return text
 
 
-def _groups_table(audit: Audit) -> Table:
+def groups_table(audit: Audit) -> Table:
+    """How groups divide, as logged and at G, each way to know."""
     graded = audit.never is None
     equal = ["all equal"] if graded else []
     table = table_of("groups", "all wrong", "all right", *equal, "mixed", "silent", "95% interval")

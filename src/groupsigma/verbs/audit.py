@@ -18,6 +18,8 @@ from groupsigma.verbs.options import (
     Count,
     DataId,
     DataSet,
+    Figures,
+    Html,
     Layout,
     LogSplit,
     NoText,
@@ -32,7 +34,7 @@ from groupsigma.verbs.options import (
 )
 from groupsigma.verbs.running import Teller, described, filtered, follow, missing, over_time, own_numbers
 from groupsigma.verbs.told import fail_if, print_json
-from groupsigma.verbs.written import check_config, check_data, writing
+from groupsigma.verbs.written import check_config, check_data, show_looks, writing
 
 
 def audit(
@@ -85,6 +87,8 @@ def audit(
         bool, typer.Option("--follow", help="Of a log that grows: say what is new, until --fail-on holds or Ctrl-C.")
     ] = False,
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Between two looks, with --follow.")] = 30.0,
+    html: Html = None,
+    figures: Figures = None,
 ) -> None:
     """Where a set of problems teaches at a group size, and where it cannot; a log with steps also over time."""
     from groupsigma.audit import audit as run
@@ -97,25 +101,29 @@ def audit(
     from groupsigma.settings import audit_settings
 
     tests = [Limit.of(text) for text in fail_on or ()]
-    check_config(config, as_json)
     out, read = check_data(source, data, data_out, {"--data-id": data_id, "--drop-above": drop_above})
-    check_targets(out, {}, read)
+    page = {} if html is None else {"--html": html}
+    check_targets(out | page, check_config(config, as_json), read)
     rule = find_dial(dial)
+    if html is not None or figures is not None:
+        from groupsigma.report.audit_page import check_size
+
+        check_size(group_size)
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
     options: dict[str, Any] = dict(
         group_size=group_size, dial=rule, dial_name=dial, false_positive=false_positive, false_negative=false_negative
     )
     how = reading(layout, split, skip_bad, no_text)
     if live:
-        if as_json or config or data_out:
-            raise ArgumentError("--follow", "the screen for itself", "--json, --config or --data-out beside it")
+        if as_json or config or data_out or html or figures:
+            raise ArgumentError("--follow", "the screen for itself", "--json, --html or what else is written beside it")
         growing = replace(how, growing=True)
         teller = Teller(tests, dict(window=window, cost_per_1k=cost_per_1k, dial=rule, dial_name=dial))
         follow(source, lambda: load(source, columns, growing), teller, every)
-    if columns == Columns() and layout is None and own_numbers(source, as_json, tests):
+    if columns == Columns() and layout is None and own_numbers(source, as_json, tests, html):
         return
     groups = load(source, columns, how)
-    if config is None and data_out is None and filtered(groups, as_json, tests):
+    if config is None and data_out is None and filtered(groups, as_json, tests, html):
         return
     result = run(groups, **options)
     run_over_time = over_time(groups, window, cost_per_1k, rule, dial)
@@ -131,9 +139,25 @@ def audit(
 
         limit = 0.95 if drop_above is None else drop_above
         choice = teaching(groups, group_size, limit, false_positive=false_positive, false_negative=false_negative)
+
+    def looks() -> Any:
+        from groupsigma.report.audit_page import audit_page
+
+        return audit_page(
+            result,
+            said,
+            groups,
+            rule,
+            course=run_over_time,
+            course_findings=told_over_time,
+            batch=batch,
+            price=cost_per_1k,
+        )
+
     with writing(choice, data, source, data_id or prompt_id, data_out) as rows:
         # Groups of one are audited, but no trainer takes them.
         lines = audit_settings(result, rule, batch, rows) if config or (as_json and group_size > 1) else {}
+        show_looks(html, figures, looks)
     if as_json:
         told = {name: found.to_dict() for name, found in lines.items()}
         course = {"course": described(run_over_time, told_over_time)} if run_over_time else {}
@@ -141,7 +165,7 @@ def audit(
         print_json(found | course)
     elif config is not None:
         typer.echo(lines[config].text, nl=False)
-    else:
+    elif html != "-":
         from rich.text import Text
 
         from groupsigma.course_screen import course_screen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,8 @@ from groupsigma.verbs.options import (
     AsJson,
     Correct,
     Count,
+    Figures,
+    Html,
     Layout,
     LogSplit,
     NoText,
@@ -26,6 +28,7 @@ from groupsigma.verbs.options import (
     reading,
 )
 from groupsigma.verbs.told import fail_if, print_json
+from groupsigma.verbs.written import show_looks
 
 if TYPE_CHECKING:
     from groupsigma.measures import Setting
@@ -74,6 +77,8 @@ def compare(
     split: LogSplit = None,
     skip_bad: SkipBad = False,
     no_text: NoText = False,
+    html: Html = None,
+    figures: Figures = None,
 ) -> None:
     """Two runs side by side, or one log under two settings: which differences are real."""
     import numpy as np
@@ -81,6 +86,7 @@ def compare(
     from groupsigma.compare import compare as run
     from groupsigma.compare import latest
     from groupsigma.compare_findings import compare_findings
+    from groupsigma.output import check_targets
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
 
@@ -91,6 +97,7 @@ def compare(
         raise ArgumentError("compare", "one or two sources", f"{len(sources)} of them", hint=hint)
     if len(set(sources)) == 1 and settings[0] == settings[1]:
         raise ArgumentError("compare", "two sources, or one under two settings", "one setting", hint="--a G=8 --b G=16")
+    check_targets({} if html is None else {"--html": html}, {"--json": "-"} if as_json else {}, sources)
     if sources == ["-", "-"]:
         raise ArgumentError("compare", "standard input once", "- and -")
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
@@ -111,9 +118,16 @@ def compare(
     metrics = result.metrics()
     failed = met(tests, metrics, "comparison")
     said = compare_findings(result)
+
+    def looks() -> Any:
+        from groupsigma.report.compare_page import compare_page
+
+        return compare_page(result, said, loaded[sources[0]], loaded[sources[-1]])
+
+    show_looks(html, figures, looks)
     if as_json:
         print_json({**result.to_dict(), "metrics": metrics, "findings": [vars(f) for f in said]})
-    else:
+    elif html != "-":
         from groupsigma.compare_screen import compare_screen
         from groupsigma.screen import show as print_screen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -39,6 +40,13 @@ LogSplit = Annotated[
     typer.Option("--split", metavar="NAME", help="Of a log with both: train, eval or all.  [default: train]"),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out and count lines that cannot be read.")]
+Html = Annotated[
+    str | None,
+    typer.Option("--html", metavar="FILE", help="Write a page to look at there, in one file that needs no network."),
+]
+Figures = Annotated[
+    Path | None, typer.Option("--figures", metavar="DIR", help="Also draw its figures there, SVG and PNG.")
+]
 NoText = Annotated[bool, typer.Option("--no-text", help="Keep prompts and answers out of every output.")]
 
 

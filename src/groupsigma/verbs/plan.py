@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,8 @@ from groupsigma.verbs.options import (
     Count,
     DataId,
     DataSet,
+    Figures,
+    Html,
     Layout,
     LogSplit,
     NoText,
@@ -30,7 +32,7 @@ from groupsigma.verbs.options import (
     reading,
 )
 from groupsigma.verbs.told import print_json
-from groupsigma.verbs.written import check_config, check_data, writing
+from groupsigma.verbs.written import check_config, check_data, show_looks, writing
 
 
 def plan(
@@ -86,6 +88,8 @@ def plan(
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Each of them once for every G tries, for trainers with one G.")
     ] = False,
+    html: Html = None,
+    figures: Figures = None,
 ) -> None:
     """How many tries each problem gets under a budget of answers, with what weight, and how good that is."""
     from groupsigma.output import as_csv, as_jsonl, as_lines, check_targets, write_whole
@@ -101,7 +105,7 @@ def plan(
     targets = {option: name for option, name in files.items() if name is not None}
     screen = check_config(config, as_json)
     out, read = check_data(source, data, data_out, {"--data-id": data_id, "--repeat": repeat})
-    check_targets(targets | out, screen, read)
+    check_targets(targets | out | ({} if html is None else {"--html": html}), screen, read)
     # A goal or dial that does not exist is told before a large file is read.
     aim = Goal(goal, find_dial(dial), SATURATION if saturation is None else saturation)  # type: ignore[arg-type]
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
@@ -124,6 +128,12 @@ def plan(
         "--drop": lambda: as_lines("--drop", [r["prompt_id"] for r in entries if r["prompt_id"] not in tried]),
         "--promote": lambda: as_lines("--promote", [r["prompt_id"] for r in entries if r["tries"] > group_size]),
     }
+
+    def looks() -> Any:
+        from groupsigma.report.plan_page import plan_page
+
+        return plan_page(found, dial)
+
     choice = None
     if data_out is not None:
         from groupsigma.rewrite import planned
@@ -132,12 +142,13 @@ def plan(
     with writing(choice, data, source, data_id or prompt_id, data_out, repeat) as rows:
         wanted = config or (as_json and found.planned.problems)
         lines = plan_settings(found, batch, rows, group_size if repeat else None) if wanted else {}
+        show_looks(html, figures, looks)
         wrote = write_whole({option: (name, texts[option]()) for option, name in targets.items()})
     if as_json:
         print_json({**found.to_dict(), "config": {name: told.to_dict() for name, told in lines.items()}})
     elif config is not None:
         typer.echo(lines[config].text, nl=False)
-    elif "-" not in targets.values():
+    elif "-" not in (*targets.values(), html):
         from groupsigma.plan_screen import plan_screen
         from groupsigma.screen import show as print_screen
 

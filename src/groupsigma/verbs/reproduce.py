@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from groupsigma.errors import ArgumentError
-from groupsigma.verbs.options import AsJson
+from groupsigma.verbs.options import AsJson, Html
 from groupsigma.verbs.told import fail_if, print_json
+from groupsigma.verbs.written import save_figures, write_page
 
 #: Names under `reproduce` that are experiments, not claims.
 _EXPERIMENTS = ("allocation", "history", "lm", "lm-allocation")
@@ -43,6 +44,7 @@ def reproduce(
         typer.Option(metavar="NAME", help="lm: sums, kinds or gym alone; lm-allocation: bigmath or flat alone."),
     ] = None,
     as_json: AsJson = False,
+    html: Html = None,
 ) -> None:
     """The paper's numbers and ours, claim by claim. GROUPSIGMA_DATA names the folder of published series.
 
@@ -54,6 +56,9 @@ def reproduce(
     who gets how many tries on that model, from two starts; two hours on two cores. history: a published GRPO run's
     silent groups foretold visit by visit; seconds.
     """
+    from groupsigma.output import check_targets
+
+    check_targets({} if html is None else {"--html": html}, {"--json": "-"} if as_json else {}, [])
     for experiment in _EXPERIMENTS:
         if experiment in (name or ()):
             if set(name or ()) != {experiment}:
@@ -69,7 +74,7 @@ def reproduce(
             parts = _parts(experiment, quick, family)
             # lm-allocation starts from the model that lm taught.
             folder = runs or Path(f"groupsigma-{experiment.split('-')[0]}")
-            _experiment(experiment, parts, folder, figures, as_json, check)
+            _experiment(experiment, parts, folder, figures, as_json, check, html)
             return
     if quick or runs is not None or family is not None:
         option = "--quick" if quick else "--runs" if family is None else "--family"
@@ -83,11 +88,19 @@ def reproduce(
     results = run(chosen)
     if as_json:
         print_json({"schema": "groupsigma.reproduce/1", "claims": [r.to_dict() for r in results]})
-    else:
+    elif html != "-":
         from groupsigma.screen import claims_screen
         from groupsigma.screen import show as print_screen
 
         print_screen(claims_screen(results))
+    if html is not None:
+        from groupsigma.experiments.pictures import FIGURES
+        from groupsigma.report.reproduce_page import claims_page
+
+        drawn = sorted({claim.name.split("/")[0] for claim in chosen} & set(FIGURES))
+        write_page(
+            html, claims_page(results, {name: chart for part in drawn for name, chart in FIGURES[part]().items()})
+        )
     if figures is not None:
         _draw({claim.name.split("/")[0] for claim in chosen}, figures)
     if check:
@@ -97,7 +110,13 @@ def reproduce(
 
 
 def _experiment(
-    name: str, parts: tuple[Any, Any, Any, Any], folder: Path, figures: Path | None, as_json: bool, check: bool
+    name: str,
+    parts: tuple[Any, Any, Any, Any],
+    folder: Path,
+    figures: Path | None,
+    as_json: bool,
+    check: bool,
+    html: str | None,
 ) -> None:
     """An experiment: computed or taken up, then shown."""
     run, verdicts, screen, charts = parts
@@ -113,12 +132,16 @@ def _experiment(
     if as_json:
         told = [{"what": w, "number": x, "wanted": least, "reached": bool(good)} for w, x, least, good in judged]
         print_json({**found, "verdicts": told})
-    else:
+    elif html != "-":
         from groupsigma.screen import show as print_screen
 
         print_screen(screen(found))
+    if html is not None:
+        from groupsigma.report.reproduce_page import experiment_page
+
+        write_page(html, experiment_page(name, screen(found), charts(found) if charts is not None else {}))
     if figures is not None:
-        _save(charts(found), figures)
+        save_figures(charts(found), figures)
     if check:
         fail_if([f"{what} = {number:.4g}, wanted {least}" for what, number, least, good in judged if not good])
 
@@ -165,14 +188,4 @@ def _draw(parts: set[str], folder: Path) -> None:
     if not parts & set(FIGURES):
         raise ArgumentError("--figures", "claims that have figures", "none", hint="one of " + ", ".join(FIGURES))
     for part in sorted(parts & set(FIGURES)):
-        _save(FIGURES[part](), folder)
-
-
-def _save(charts: dict[str, Any], folder: Path) -> None:
-    """Charts as SVG and PNG, named on standard error."""
-    from groupsigma.figures import save
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, chart in charts.items():
-        for kind in ("svg", "png"):
-            typer.echo(f"wrote {save(chart, folder / f'{name}.{kind}')}", err=True)
+        save_figures(FIGURES[part](), folder)

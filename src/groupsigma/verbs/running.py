@@ -13,6 +13,7 @@ import typer
 from groupsigma.errors import ArgumentError, SourceError
 from groupsigma.limits import Limit, met
 from groupsigma.verbs.told import fail_if, print_json
+from groupsigma.verbs.written import write_page
 
 #: A file that cannot be read is being written; when it has not changed for so many looks it is broken.
 _PATIENCE = 3
@@ -37,7 +38,7 @@ def described(course: Any, findings: Any) -> dict[str, Any]:
     return {**course.to_dict(), "findings": [vars(f) for f in findings]}
 
 
-def filtered(groups: Any, as_json: bool, limits: Sequence[Limit]) -> bool:
+def filtered(groups: Any, as_json: bool, limits: Sequence[Limit], html: str | None = None) -> bool:
     """Says that a log which may be filtered lacks its silent groups, in place of wrong shares; whether it did."""
     if groups.intake is None or not groups.intake.filter:
         return False
@@ -51,10 +52,14 @@ def filtered(groups: Any, as_json: bool, limits: Sequence[Limit]) -> bool:
     finding = removed_finding(removed)
     metrics = {"silent_removed": removed.low}
     failed = met(limits, metrics, "log without its silent groups")
+    if html is not None:
+        from groupsigma.report.removed_page import removed_page
+
+        write_page(html, removed_page(groups, finding))
     if as_json:
         told = {"silent": None, "removed": removed.to_dict(), "findings": [vars(finding)], "notes": list(groups.notes)}
         print_json({"schema": "groupsigma.removed/1", "source": groups.source, **told, "metrics": metrics})
-    else:
+    elif html != "-":
         from groupsigma.course_screen import removed_screen
         from groupsigma.screen import show
 
@@ -63,7 +68,7 @@ def filtered(groups: Any, as_json: bool, limits: Sequence[Limit]) -> bool:
     return True
 
 
-def own_numbers(sources: Sequence[str], as_json: bool, limits: Sequence[Limit]) -> bool:
+def own_numbers(sources: Sequence[str], as_json: bool, limits: Sequence[Limit], html: str | None = None) -> bool:
     """Says what a trainer's own numbers tell, where the source is a log of them; whether it was."""
     from groupsigma.readers.scalars import read_scalars
 
@@ -72,6 +77,8 @@ def own_numbers(sources: Sequence[str], as_json: bool, limits: Sequence[Limit]) 
     scalars = read_scalars(sources[0])
     if scalars is None:
         return False
+    if html is not None:
+        raise ArgumentError("--html", "groups of answers", "a trainer's own numbers by step")
     from groupsigma.scalar_course import scalar_course
 
     found = scalar_course(scalars)

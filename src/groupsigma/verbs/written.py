@@ -1,9 +1,10 @@
-"""What audit and plan hand to a trainer: lines for its configuration, rows of the data set."""
+"""What the verbs write: lines for a trainer's configuration, rows of the data set, pages and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -54,3 +55,32 @@ def writing(
     with rewriting(named_data(data, sources), target, choice, id_column=id_column) as written:
         yield Data(target, written.id_column, repeated)
     typer.echo(written.text, err=True)
+
+
+def write_page(target: str, text: str) -> None:
+    """A page, written whole and named on standard error."""
+    from groupsigma.output import write_whole
+
+    for path in write_whole({"--html": (target, text)}):
+        typer.echo(f"wrote {path}", err=True)
+
+
+def save_figures(charts: Mapping[str, Any], folder: Path) -> None:
+    """Charts by name as SVG and PNG, named on standard error."""
+    from groupsigma.figures import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, chart in charts.items():
+        for kind in ("svg", "png"):
+            typer.echo(f"wrote {save(chart, folder / f'{name}.{kind}')}", err=True)
+
+
+def show_looks(html: str | None, figures: Path | None, looks: Callable[[], tuple[str, Sequence[Any]]]) -> None:
+    """The page and the pictures that were asked for; `looks` makes both."""
+    if html is None and figures is None:
+        return
+    text, pictures = looks()
+    if html is not None:
+        write_page(html, text)
+    if figures is not None:
+        save_figures({picture.name: picture.alone() for picture in pictures}, figures)
