@@ -44,6 +44,7 @@ from groupsigma.report.page import part
 from groupsigma.report.plan_page import plan_page
 from groupsigma.report.rows import MOST, rows
 from helpers import run
+from test_logs_cli import kept_run
 
 BIG = load("bigmath")
 HOSTILE = (
@@ -424,11 +425,9 @@ def test_sizes_a_page_can_compute():
 
 
 def test_a_log_without_its_silent_groups_has_a_page(tmp_path):
-    table = tmp_path / "kept.csv"
-    lines = [f"{i},{k},8" for i, k in enumerate(np.repeat(np.arange(1, 8), 1000))]
-    table.write_text("prompt_id,n_correct,n_rollouts\n" + "\n".join(lines) + "\n")
+    log = kept_run(tmp_path / "run")
     target = tmp_path / "kept.html"
-    code, _, err = groupsigma("audit", str(table), "--html", str(target))
+    code, _, err = groupsigma("audit", str(log), "--html", str(target))
     assert code == 0, err
     assert "No silent share can be read" in target.read_text()
 
