@@ -180,7 +180,9 @@ def test_the_wheel_works_away_from_the_sources(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(target)
-    assert {f"groupsigma/report/{name}" for name in ("page.html", "style.css", "law.js")} <= set(names)
+    assert {
+        f"groupsigma/report/{name}" for name in ("page.html", "style.css", "law.js", "plane.js", "table.html")
+    } <= set(names)
     assert "groupsigma/py.typed" in names and not any(n.startswith(("tests", "docs")) for n in names)
     code = (
         "import sys, groupsigma as g; assert g.__file__.startswith(sys.argv[1]), g.__file__;"

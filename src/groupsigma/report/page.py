@@ -11,7 +11,7 @@ from typing import Any
 from groupsigma.findings import Finding
 
 #: In the order they use each other.
-_SCRIPTS = ("words.js", "law.js", "theme.js", "plot.js", "dial.js", "table.js")
+_SCRIPTS = ("words.js", "law.js", "theme.js", "plot.js", "plane.js", "views.js", "dial.js", "table.js")
 
 
 def page(
