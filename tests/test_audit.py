@@ -127,6 +127,18 @@ def test_fidelity_and_required_size():
     assert result.required_group_size == required_group_size(0.05) == 69
 
 
+def test_required_size_is_that_of_nine_in_ten():
+    """Against all sizes, sorted; they grow with the distance from one half."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rate, count = rng.beta(0.4, 0.7, 37), rng.integers(1, 50, 37)
+        result = audit(Groups(np.arange(37), None, np.zeros(37), rate=rate, count=count))
+        each = np.repeat(required_group_size(rate), count)
+        assert result.required_group_size == np.sort(each)[int(np.ceil(0.9 * len(each) * (1 - 1e-12))) - 1]
+    far = required_group_size(np.concatenate([np.logspace(-7, -2, 1000), np.linspace(0.01, 0.5, 1000)]))
+    assert (np.diff(far) <= 0).all()
+
+
 def test_graded_rewards_are_reported_as_logged_only():
     groups = Groups.from_rewards(None, [[0.5, 0.5], [1, 1], [0, 0], [0.2, 0.7]])
     result = audit(groups)

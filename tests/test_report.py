@@ -362,10 +362,13 @@ def test_rates_and_graded_rewards_have_pages(browser, tmp_path):
     page.close()
 
 
-def test_it_prints(big):
-    big.emulate_media(media="print")
-    assert not big.locator("#csv").is_visible() and big.locator("#shares").is_visible()
-    big.emulate_media(media="screen")
+def test_it_prints_dark_on_white_without_controls(browser, tmp_path):
+    page = opened(browser, written(tmp_path, page_of()), scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("#csv").is_visible() and page.locator("#shares").is_visible()
+    page.close()
 
 
 def test_the_style_sheet_knows_the_colours_of_the_charts():

@@ -373,12 +373,12 @@ def _required(p: Floats, count: Any, share: float = 0.9) -> int | None:
     """The G with which `share` of the problems solved sometimes reach fidelity .95."""
     if not len(p):
         return None
-    sizes = required_group_size(p)
-    sizes = np.where(sizes < 0, np.iinfo(np.int64).max, sizes)
-    order = np.argsort(sizes)
+    # The farther from ½, the larger the G: one rate decides, however many there are.
+    hard = np.minimum(p, 1 - p)
+    order = np.argsort(-hard)
     reached = np.cumsum(count[order]) >= share * count.sum() * (1 - 1e-12)
-    found = int(sizes[order][np.argmax(reached)])
-    return found if found < np.iinfo(np.int64).max else None
+    found = int(required_group_size(hard[order][np.argmax(reached)]))
+    return found if found >= 0 else None
 
 
 def _ratio(part: float, whole: float) -> float | None:
