@@ -69,6 +69,8 @@ def silent_removed(groups: Groups) -> Removed | None:
     """
     if groups.n_correct is None:
         return None
+    groups = groups.tally()
+    assert groups.n_correct is not None
     tables = []
     for n in np.unique(groups.n_rollouts[groups.n_rollouts > 1]).tolist():
         here = groups.n_rollouts == n
@@ -117,16 +119,17 @@ def _odds(table: Floats, error: float | None) -> float:
 
 def _limit(count: float, error: float | None, *, upper: bool) -> float:
     """Garwood's limit of a Poisson mean, one-sided; the count itself without an error."""
-    from scipy.stats import chi2
+    # Not scipy.stats, whose import takes longer than all the rest.
+    from scipy.special import gammainccinv, gammaincinv
 
     if error is None:
         return float(count)
     if upper:
-        return float(chi2.isf(error, 2 * count + 2) / 2)
-    return float(chi2.ppf(error, 2 * count) / 2) if count else 0.0
+        return float(gammainccinv(count + 1, error))
+    return float(gammaincinv(count, error)) if count else 0.0
 
 
 def _at_most(silent: int, groups: int, share: float) -> float:
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
-    return float(binom.cdf(silent, groups, share))
+    return float(bdtr(silent, groups, share))

@@ -235,15 +235,16 @@ class Log:
 
     def _grouped(self) -> Table:
         told = {"split": self.layout.split, "step": self.layout.step, "prompt": "", "grp": self.layout.group}
-        # A constant among the keys would cost like another column.
-        keys = ", ".join(name for name, value in told.items() if value != "NULL" and not value.startswith("'"))
-        constants = "".join(f", any_value({name}) AS {name}" for name in told if name not in keys.split(", "))
+        # A constant among the keys, or among what is summed, would cost like another column.
+        constant = {name: value for name, value in told.items() if value == "NULL" or value.startswith("'")}
+        keys = ", ".join(name for name in told if name not in constant)
+        more = "".join(f", {value} AS {name}" for name, value in constant.items())
         parts = "sum(parts)" if self.layout.answer else "count(*)"
         return summed_up(
             lambda sums: files.fetch(
                 self.db,
-                f"SELECT {keys}{constants}, {sums}, {parts} AS parts FROM ({self.answers()}) "
-                f"GROUP BY {keys} ORDER BY {keys}",
+                f"SELECT *{more} FROM (SELECT {keys}, {sums}, {parts} AS parts FROM ({self.answers()}) "
+                f"GROUP BY {keys}) ORDER BY {keys}",
                 self.name,
             )
         )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 Table = dict[str, NDArray[Any]]
 
 #: Over rows with a reward r, NULL where there is none, and a flag bad. r·r = r holds for 0 and 1 alone.
-FIRST = """count(*) AS rows, coalesce(count_if(bad), 0) AS bad, count(r) AS n, sum(r) AS total,
-           coalesce(count_if(r * r <> r), 0) AS odd"""
+FIRST = """count(*) AS rows, count(CASE WHEN bad THEN 1 END) AS bad, count(r) AS n, sum(r) AS total,
+           count(CASE WHEN r * r <> r THEN 1 END) AS odd"""
 #: For graded rewards, which are rare, and cost more.
 SECOND = """, min(r) AS low, max(r) AS high, var_pop(r) AS variance, coalesce(bool_and(r IN (-1, 1)), true) AS signed"""
 

@@ -312,11 +312,13 @@ def _read_rewards(table: _Table, columns: Columns, notes: list[str], sure: bool 
         FROM (SELECT id, step, r, {table.broken("v", "r", columns.reward)} AS bad
               FROM (SELECT id, step, v, {table.number("v", columns.reward)} AS r
                     FROM (SELECT {id_} AS id, {step} AS step, {value} AS v FROM {_HERE})))"""
-    # A constant among the keys would cost like another column.
-    keys, told = ("step, id", "step, id") if columns.step else ("id", "id, any_value(step) AS step")
+    # A constant among the keys, or among what is summed, would cost like another column.
+    keys, constant = ("step, id", "") if columns.step else ("id", ", NULL AS step")
     data = summed_up(
         lambda sums: table.query(
-            f"SELECT {told}, {sums} FROM ({rewards}) GROUP BY {keys} ORDER BY {keys}", [name], labels
+            f"SELECT *{constant} FROM (SELECT {keys}, {sums} FROM ({rewards}) GROUP BY {keys}) ORDER BY {keys}",
+            [name],
+            labels,
         )
     )
     if np.sum(data["bad"]) and not table.reading.skip_bad:
