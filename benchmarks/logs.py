@@ -1,8 +1,7 @@
 """Reading rollouts at scale: python benchmarks/logs.py [FOLDER]; writes LOGS.md.
 
 Two files are generated in FOLDER (default: a temporary one; 3 GB): 10^8 rollouts of 10^6 prompts in Parquet, and 10^6
-lines of verl's layout with texts of 1 kB. Each is read by `groupsigma audit` and by DuckDB alone, turn by turn, in
-processes of their own on two threads.
+lines of verl's layout with texts of 1 kB. Each is read by ours and by DuckDB alone, turn by turn.
 """
 
 from __future__ import annotations
@@ -10,14 +9,19 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import duckdb
-from measure import others_cpu, process
+from measure import compare, others_cpu, process
+
+import groupsigma
 
 HERE = Path(__file__).parent
-REPEATS = 3
+REPEATS = 5
 
 ROLLOUTS = """COPY (SELECT hash(i) % 1000000 AS prompt_id,
                      CAST(hash(i, 'r') % 1000 < hash(hash(i) % 1000000) % 1001 AS DOUBLE) AS reward
@@ -27,34 +31,21 @@ LINES = """COPY (SELECT 'Problem ' || (i // 8) % 20000 || repeat(' and so on', 1
                    CAST(hash(i) % 3 = 0 AS DOUBLE) AS score, 1 + i // 2048 AS step
             FROM range(1000000) AS t(i)) TO '{path}' (FORMAT json)"""
 
-#: What is measured: ours, and what DuckDB alone does, each a process of its own.
-MEASURES = (
-    (
-        "10⁸ rollouts, 10⁶ prompts, Parquet: `groupsigma audit --json`",
-        "the `GROUP BY` that counts them",
-        "rollouts.parquet",
-        "from groupsigma.cli import main; import sys; sys.argv = ['groupsigma', 'audit', '{path}', '--json']; main()",
-        "SELECT prompt_id, count(*), sum(reward) FROM read_parquet('{path}') GROUP BY prompt_id",
-    ),
-    (
-        "10⁶ lines of verl's layout, 2 kB each: `load`",
-        "reading the columns needed",
-        "lines.jsonl",
-        "import groupsigma; groupsigma.load('{path}')",
-        "SELECT count(input), count(gts), count(step), sum(score), count(reward) FROM {scan}",
-    ),
-    (
-        "the same",
-        "reading and grouping them",
-        "lines.jsonl",
-        "import groupsigma; groupsigma.load('{path}')",
-        "SELECT input, gts, step, count(*), sum(score) FROM {scan} GROUP BY ALL",
-    ),
-)
+BARE = "SELECT prompt_id, count(*), sum(reward) FROM read_parquet('{path}') GROUP BY prompt_id"
 SCAN = (
     "read_json('{path}', format = 'newline_delimited', "
     "columns = {{input: 'VARCHAR', gts: 'VARCHAR', step: 'BIGINT', score: 'DOUBLE', reward: 'DOUBLE'}})"
 )
+READ = "SELECT count(input), count(gts), count(step), sum(score), count(reward) FROM " + SCAN
+GROUPED = "SELECT input, gts, step, count(*), sum(score) FROM " + SCAN + " GROUP BY ALL"
+
+HEAD = f"""# Reading rollouts at scale
+
+Written by `python benchmarks/logs.py`; do not edit. Ours and DuckDB alone turn by turn, {REPEATS} turns, two threads; medians (least to most). Others' CPUs:
+what else ran meanwhile.
+
+| ours | DuckDB alone | ours, s | DuckDB, s | ours / DuckDB | peak, GiB | others' CPUs |
+|---|---|---|---|---|---|---|"""
 
 
 def main() -> None:
@@ -63,37 +54,47 @@ def main() -> None:
         for name, sql in (("rollouts.parquet", ROLLOUTS), ("lines.jsonl", LINES)):
             if not (folder / name).exists():
                 duckdb.execute(sql.format(path=folder / name))
-        lines = [measured(*measure, folder) for measure in MEASURES]
-    page = "\n".join([HEAD, *lines]) + "\n"
+        page = "\n".join([HEAD, processes(folder / "rollouts.parquet"), *calls(folder / "lines.jsonl")]) + "\n"
     HERE.joinpath("LOGS.md").write_text(page, encoding="utf-8")
     print(page)
 
 
-HEAD = f"""# Reading rollouts at scale
-
-Written by `python benchmarks/logs.py`; do not edit. Whole processes, imports and all, ours and DuckDB alone turn by turn, {REPEATS} turns each, two
-threads; medians (least to most); `cpus_used_by_others` as on the other pages: what else ran meanwhile.
-
-| ours | DuckDB alone | ours, s | DuckDB, s | ours / DuckDB | peak, GiB | others' CPUs |
-|---|---|---|---|---|---|---|"""
-
-
-def measured(what: str, against: str, name: str, ours: str, sql: str, folder: Path) -> str:
-    """A row of the page."""
-    path = folder / name
-    bare = sql.format(path=path, scan=SCAN.format(path=path))
-    commands = [
-        [sys.executable, "-c", ours.format(path=path)],
-        [sys.executable, "-c", f"import duckdb; duckdb.execute({bare!r}).fetchnumpy()"],
-    ]
-    start, before = time.perf_counter(), others_cpu()
-    turns = [[process(command) for command in commands] for _ in range(REPEATS)]
-    spent, after = time.perf_counter() - start, others_cpu()
-    others = "–" if before is None or after is None else f"{(after - before) / spent:.1f}"
+def processes(path: Path) -> str:
+    """The whole command, imports and all, against a process that only counts."""
+    ours = [sys.executable, "-m", "groupsigma.cli", "audit", str(path), "--json"]
+    bare = [sys.executable, "-c", f"import duckdb; duckdb.execute({BARE.format(path=path)!r}).fetchnumpy()"]
+    turns, others = busy(lambda: [[process(command) for command in (ours, bare)] for _ in range(REPEATS)])
     seconds = [[turn[side][0] for turn in turns] for side in (0, 1)]
-    spans = " | ".join(f"{median(t):.1f} ({min(t):.1f} to {max(t):.1f})" for t in seconds)
-    peak = max(turn[0][1] for turn in turns) / 2**30
-    return f"| {what} | {against} | {spans} | {median(seconds[0]) / median(seconds[1]):.2f} | {peak:.2f} | {others} |"
+    peak = f"{max(turn[0][1] for turn in turns) / 2**30:.2f}"
+    what = "10⁸ rollouts, 10⁶ prompts, Parquet: `groupsigma audit --json`"
+    return row(what, "the `GROUP BY` that counts them", *seconds, peak, others)
+
+
+def calls(path: Path) -> list[str]:
+    """`load` against DuckDB reading, and reading and grouping, the same columns, in one process."""
+    sqls = [sql.format(path=path) for sql in (READ, GROUPED)]
+    bare = [partial(lambda sql: duckdb.execute(sql).fetchnumpy(), sql) for sql in sqls]
+    groupsigma.load(path)
+    timed, others = busy(lambda: compare(lambda: groupsigma.load(path), *bare, repeats=REPEATS))
+    ours, read, grouped = (t.seconds for t in timed)
+    what = "10⁶ lines of verl's layout, 2 kB each: `load`"
+    return [
+        row(what, "reading the columns needed", ours, read, "", others),
+        row("the same", "grouping them", ours, grouped, "", others),
+    ]
+
+
+def busy(work: Callable[[], Any]) -> tuple[Any, str]:
+    """What it gives, and the CPUs that others used meanwhile."""
+    start, before = time.perf_counter(), others_cpu()
+    result = work()
+    spent, after = time.perf_counter() - start, others_cpu()
+    return result, "–" if before is None or after is None else f"{(after - before) / spent:.1f}"
+
+
+def row(what: str, against: str, ours: list[float], bare: list[float], peak: str, others: str) -> str:
+    spans = " | ".join(f"{median(t):.2f} ({min(t):.2f} to {max(t):.2f})" for t in (ours, bare))
+    return f"| {what} | {against} | {spans} | {median(ours) / median(bare):.2f} | {peak} | {others} |"
 
 
 if __name__ == "__main__":
