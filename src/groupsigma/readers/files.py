@@ -148,6 +148,12 @@ def connection(scratch: str) -> Iterator[duckdb.DuckDBPyConnection]:
         db.close()
 
 
+def one_by_one(db: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
+    """Read several packed files of lines on one thread: see `lines.unfinished`, which cannot look at their ends."""
+    if len(paths) > 1 and any(path.endswith((".gz", ".zst")) or "://" in path for path in paths):
+        db.execute("SET threads = 1")
+
+
 def fetch(db: duckdb.DuckDBPyConnection, sql: str, name: str) -> dict[str, Any]:
     """The columns of a query's result; on a terminal with a progress bar on standard error."""
     if not sys.stderr.isatty():

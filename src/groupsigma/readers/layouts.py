@@ -61,7 +61,7 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
     of = {path: _layout(path, keys[path]) for path in keys}
     if asked is not None:
         layout = LAYOUTS[asked]
-        fitting = [path for path in paths if of.get(path) is layout] or list(paths)
+        fitting = _fitting(layout, paths, of, keys) or list(paths)
         return _adapted(layout, fitting, keys, [path for path in paths if path not in fitting], "as asked")
     found = list(dict.fromkeys(layout.name for layout in of.values() if layout is not None))
     if len(found) > 1 and SLIME.name in found:
@@ -72,14 +72,20 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
         got = " and ".join(f"{name} ({_first(of, name)})" for name in found)
         raise SourceError(_shown(paths), "a log of one layout", got, hint="--layout NAME reads one of them")
     layout = LAYOUTS[found[0]]
-    # A file that cannot be looked into is not left aside: what is wrong with it is said when it is read.
-    fitting = [path for path in paths if of.get(path) is layout or (not keys.get(path) and _of_form(layout, path))]
+    fitting = _fitting(layout, paths, of, keys)
     strangers = [path for path in paths if path not in fitting]
     if strangers and not folders:
         raise SourceError(
             strangers[0], f"a {layout.writer} log like the others", "another layout", hint="read it alone"
         )
     return _adapted(layout, fitting, keys, strangers, "told by its fields, --layout overrides")
+
+
+def _fitting(
+    layout: Layout, paths: Sequence[str], of: Mapping[str, Layout | None], keys: Mapping[str, Keys]
+) -> list[str]:
+    """The files of a layout; one that cannot be looked into among them: what is wrong is said when it is read."""
+    return [path for path in paths if of.get(path) is layout or (not keys.get(path) and _of_form(layout, path))]
 
 
 def _adapted(layout: Layout, paths: list[str], keys: Mapping[str, Keys], others: list[str], how: str) -> Recognised:

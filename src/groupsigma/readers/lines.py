@@ -90,3 +90,34 @@ def cleaned(paths: Sequence[str], fields: Mapping[str, Field] | None, target: Pa
                     continue
                 out.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
     return bad
+
+
+def unfinished(paths: Sequence[str]) -> list[str]:
+    """Files that end within a line: what an interrupted write leaves.
+
+    DuckDB 2.0 reads several files at once, and of such a line it sometimes says nothing: it is not there, and no
+    error. (Never of other lines, and never with one thread.)
+    """
+    return [path for path in paths if not path.endswith((".gz", ".zst")) and not _ends_whole(path)]
+
+
+def _ends_whole(path: str) -> bool:
+    """Whether the last line is ended, or is a whole object all the same."""
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        tail = b""
+        while size and b"\n" not in tail and len(tail) < LONGEST:
+            step = min(size, _CHUNK)
+            size -= step
+            file.seek(size)
+            tail = file.read(step) + tail
+            if tail.endswith(b"\n"):
+                return True
+    last = tail.rpartition(b"\n")[2]
+    if not last.strip(BLANK):
+        return True
+    try:
+        parsed(last)
+    except ValueError:
+        return False
+    return True

@@ -58,7 +58,7 @@ LM_EVAL = Layout(
     reward="score",
 )
 
-_ROWS = """(SELECT *, unnest(CASE WHEN {metric}[1] = '[' THEN TRY_CAST({metric} AS VARCHAR[])
+_ROWS = """(SELECT *, unnest(CASE WHEN len(TRY_CAST({metric} AS VARCHAR[])) > 0 THEN TRY_CAST({metric} AS VARCHAR[])
                              WHEN len(TRY_CAST(resps->'$[0]' AS VARCHAR[])) > 1 THEN ['one score for several texts']
                              ELSE [{metric}] END) AS score
             FROM {log})"""

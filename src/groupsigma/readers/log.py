@@ -17,7 +17,7 @@ from groupsigma.errors import SourceError
 from groupsigma.readers import files
 from groupsigma.readers.columns import listed
 from groupsigma.readers.layout import TEXT, Field, Layout, quoted, sql_type
-from groupsigma.readers.lines import Bad, cleaned
+from groupsigma.readers.lines import Bad, cleaned, unfinished
 from groupsigma.readers.reading import Reading
 from groupsigma.readers.repeats import known
 from groupsigma.readers.rewards import parts, summed
@@ -67,6 +67,10 @@ class Log:
     def table(self) -> Table:
         """A row a group: split, step, prompt, grp, and what its answers sum up to."""
         with self.explained():
+            if self.layout.form == "json":
+                files.one_by_one(self.db, self.paths)
+                if unfinished([path for path in self.paths if "://" not in path]):
+                    self._clean()
             try:
                 found = self._grouped()
             except duckdb.Error:

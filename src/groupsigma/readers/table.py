@@ -18,7 +18,7 @@ from groupsigma.errors import SourceError
 from groupsigma.groups import Groups, Intake, RewardSummary
 from groupsigma.readers import files, grid
 from groupsigma.readers.columns import ROLES, Columns, Kind, candidates, listed
-from groupsigma.readers.lines import cleaned
+from groupsigma.readers.lines import cleaned, unfinished
 from groupsigma.readers.reading import Reading
 from groupsigma.readers.sums import summed_up
 
@@ -59,15 +59,24 @@ def read_table(paths: Sequence[str], name: str, scratch: str, columns: Columns, 
         def read(found: Sequence[str], options: str = "", typed: bool = False, left_out: int = 0) -> Groups:
             return _read(_Table(db, list(found), form, name, options, typed, reading, left_out), columns)
 
+        lines = form == "json" and not files.is_document(paths)
+        cut = []
+        if lines:
+            files.one_by_one(db, paths)
+            cut = unfinished([path for path in paths if "://" not in path])
         try:
+            if cut:
+                raise duckdb.Error("a file that ends within a line")
             return read(paths, typed=form == "json")
         except duckdb.Error as error:
-            if (reading.skip_bad or reading.growing) and form == "json" and not files.is_document(paths):
+            if (reading.skip_bad or reading.growing) and lines:
                 whole = Path(scratch) / "clean.jsonl"
                 bad = cleaned(paths, None, whole, reading.growing)
                 if bad and not reading.skip_bad:
                     raise
                 return read([str(whole)], _LARGE, left_out=len(bad))
+            if cut:
+                raise
             # Lines of many megabytes need buffers that would slow every other file down. Anything
             # else may be a value of another kind further down: as text it is read, or named.
             return read(paths, _LARGE if "maximum_object_size" in str(error) else "")
