@@ -35,7 +35,7 @@ def _adapt(path: Path, keys: Keys) -> Layout:
         fields={**LM_EVAL.fields, metric: TEXT},
         rows=_ROWS.replace("{metric}", quoted(metric)),
         split=f"CASE WHEN coalesce(filter, 'none') = {quoted(only, chr(39))} THEN 'eval' ELSE 'another filter' END",
-        notes=(f"lm-eval: metric {metric!r} under the filter {only!r}{others}",),
+        notes=(f"lm-eval: metric {metric[:60]!r} under the filter {only[:60]!r}{others[:200]}",),
     )
 
 
