@@ -18,7 +18,15 @@ class Answer:
     step: int = 1
 
 
-def answers(counts=((2, 4), (0, 4), (4, 4), (1, 4)), step=1):
+#: Right answers, of how many.
+COUNTS = ((2, 4), (0, 4), (4, 4), (1, 4))
+
+
+def pairs(groups):
+    return sorted(zip(groups.n_correct.tolist(), groups.n_rollouts.tolist(), strict=True))
+
+
+def answers(counts=COUNTS, step=1):
     """k of n for each prompt, right answers first; every text differs."""
     return [
         Answer(f"What is {p} + {p}?", f"{p} then {i}: {2 * p if i < k else -1}", float(i < k), step)

@@ -10,7 +10,7 @@ from groupsigma import DR_GRPO, GRPO, ArgumentError, Groups, gain, sigma
 from groupsigma.bands import INTERIOR
 from groupsigma.claimed import claimed_silence
 from groupsigma.cli import app
-from groupsigma.course import SCHEMA, course, half_silent_step
+from groupsigma.course import LIMITS, SCHEMA, course, half_silent_step
 from groupsigma.course_findings import course_findings
 from groupsigma.course_screen import course_screen
 from groupsigma.drift import MOVES, Walks
@@ -243,3 +243,8 @@ def test_options_of_a_run_want_a_run():
     for option in (["--window", "4"], ["--cost-per-1k-rollouts", "2"]):
         with pytest.raises(ArgumentError, match="several steps"):
             CliRunner().invoke(app, ["audit", "bigmath", *option], catch_exceptions=False, standalone_mode=False)
+
+
+def test_limits_are_the_numbers_of_a_course():
+    whole = course(run(steps=10, prompts=500), cost_per_1k=1.0, claimed={0: 0.0})
+    assert tuple(whole.metrics()) == LIMITS

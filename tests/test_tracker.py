@@ -9,10 +9,11 @@ from scipy.special import betaln
 from groupsigma import DR_GRPO, GRPO, MAXRL, ArgumentError, Dial, Groups, mixture, plan
 from groupsigma.bands import INTERIOR, banded
 from groupsigma.belief import Beliefs
+from groupsigma.drift import RECENT
 from groupsigma.law import expected_gain
 from groupsigma.metrics import Scored
 from groupsigma.odds import start_curve
-from groupsigma.tracker import POINTS, RECENT, Tracker
+from groupsigma.tracker import POINTS, Tracker
 from groupsigma.trainers.checkpoint import load_state, save_state
 
 

@@ -21,6 +21,7 @@ from groupsigma.law import (
     draws_per_kept_group,
     expected_gain,
     limit_gain,
+    out_of_reach,
     required_group_size,
     silent_rate,
 )
@@ -266,15 +267,11 @@ def best_at(tally: Groups, spread: Mixture | None, G: int, where: Region | None 
 def _out_of_reach(spread: Mixture | None, where: Region | None) -> Share | None:
     if spread is None:
         return None
-    value = float(spread.weight @ _asleep(spread.p))
+    value = float(spread.weight @ out_of_reach(spread.p))
     if where is None:
         return Share(value)
-    low, high = where.interval(_asleep(where.p))
+    low, high = where.interval(out_of_reach(where.p))
     return Share(value, max(0.0, min(low, value)), min(1.0, max(high, value)))
-
-
-def _asleep(p: Floats) -> Floats:
-    return np.where(silent_rate(p, SIZES[-1]) >= 0.95, 1.0, 0.0)
 
 
 def _checked(tally: Groups, spread: Mixture | None, G: int, passed: float, refused: float) -> Split | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +12,7 @@ from groupsigma.compare import Comparison, Side
 from groupsigma.compare_findings import difference, interval, written
 from groupsigma.differences import Difference
 from groupsigma.findings import Finding
-from groupsigma.screen import many, table_of
+from groupsigma.screen import closing, many, table_of
 
 _LABELS = {
     "silent": "silent groups",
@@ -36,10 +35,7 @@ def compare_screen(found: Comparison, findings: Sequence[Finding]) -> list[Rende
     parts += [Text(who("B", found.b), style="bold"), Text(what(found.b)), Text()]
     for table in compare_tables(found):
         parts += [table, Text()]
-    for number, finding in enumerate(findings, 1):
-        parts.append(Text(f"{number}. {finding.title}", style="bold"))
-        parts += [Padding(Text(line), (0, 0, 0, 3)) for line in (finding.evidence, f"→ {finding.remedy}") if line]
-    return [*parts, Text(), *(Text(f"note: {note}", style="dim") for note in (*found.notes, how_apart(found)))]
+    return [*parts, *closing(findings, [*found.notes, how_apart(found)])]
 
 
 def compare_tables(found: Comparison) -> list[Table]:

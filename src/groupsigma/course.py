@@ -29,8 +29,6 @@ SCHEMA = "groupsigma.course/1"
 ENOUGH = 512
 #: Visits in a row that must be all right before a prompt counts as learnt.
 LEARNT = 3
-
-
 #: What `Course.metrics` may hold, for whoever sets a limit before there is a run.
 LIMITS = (
     "silent_first_window", "silent_last_window", "spent_on_silence", "cost_of_silence", "half_silent_step",
@@ -133,7 +131,7 @@ def course(
         groups: counts or graded rewards, with at least two steps, one group a row; sizes may differ.
         windows: how many, of equally many steps each; window: steps a window, in its place.
         dial: whose update the shares by difficulty are of.
-        cost_per_1k: price of 1,000 rollouts. claimed: the trainer's own silent share, by step.
+        cost_per_1k: price of 1,000 rollouts. claimed: the trainer's own silent share, by step; by default the log's.
 
     Raises: ArgumentError without steps, for rates, and for rows that stand for several problems.
 
@@ -142,6 +140,8 @@ def course(
     ([1.0, 0.5, 0.0], 12)
     """
     step = _checked(groups)
+    if claimed is None and groups.intake is not None:
+        claimed = groups.intake.claimed
     expect_dial("course", dial)
     at = split_steps(step, windows, window)
     price = None if cost_per_1k is None else float(checks.floats("course", "cost_per_1k", cost_per_1k))
@@ -167,7 +167,7 @@ def course(
         cost=None if price is None else price * spent / 1000,
         cost_all=None if price is None else price * answers / 1000,
         ahead=None if told is None else _ahead(groups, told, last),
-        claimed=None if claimed is None else claimed_silence(step, seen.silent, claimed),
+        claimed=claimed_silence(step, seen.silent, claimed) if claimed else None,
         removed=silent_removed(groups),
         notes=(told.note,) if told is not None and told.note else (),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +14,7 @@ from groupsigma.findings import Finding
 from groupsigma.groups import Groups
 from groupsigma.presets import spoken
 from groupsigma.removed import Removed
-from groupsigma.screen import many, table_of
+from groupsigma.screen import closing, many, table_of
 from groupsigma.windows import Window
 
 _HOW = (
@@ -33,12 +32,7 @@ def course_screen(course: Course, findings: Sequence[Finding]) -> list[Renderabl
         parts += [_foretold_table(course), Text(_HOW, style="dim"), Text()]
     if course.whole.gradient is not None:
         parts += [_gradient_table(course), Text()]
-    for number, finding in enumerate(findings, 1):
-        parts.append(Text(f"{number}. {finding.title}", style="bold"))
-        parts += [Padding(Text(line), (0, 0, 0, 3)) for line in (finding.evidence, f"→ {finding.remedy}")]
-    if course.notes:
-        parts += [Text(), *(Text(f"note: {note}", style="dim") for note in course.notes)]
-    return parts
+    return [*parts, *closing(findings, course.notes)]
 
 
 def removed_screen(groups: Groups, removed: Removed, findings: Sequence[Finding]) -> list[RenderableType]:
@@ -47,14 +41,9 @@ def removed_screen(groups: Groups, removed: Removed, findings: Sequence[Finding]
         f"{many(groups.problems, 'group')}, {many(groups.answers, 'answer')}, of which {removed.silent:,} groups silent"
     )
     parts: list[RenderableType] = [Text(groups.source or "groups", style="bold"), Text(kept), Text()]
-    parts.append(Text("no silent share can be read from this log", style="bold"))
-    for finding in findings:
-        parts += [
-            Padding(Text(line), (0, 0, 0, 3)) for line in (finding.title, finding.evidence, f"→ {finding.remedy}")
-        ]
+    parts += [Text("no silent share can be read from this log", style="bold"), Text()]
     why = groups.intake.filter if groups.intake is not None else ""
-    notes = [*groups.notes, *([why] if why else [])]
-    return [*parts, Text(), *(Text(f"note: {note}", style="dim") for note in notes)]
+    return [*parts, *closing(findings, [*groups.notes, *([why] if why else [])])]
 
 
 def _head(course: Course) -> str:

@@ -12,16 +12,12 @@ from groupsigma import arrays
 from groupsigma.bands import INTERIOR, band_of
 from groupsigma.checks import Floats, Ints
 from groupsigma.dial import Dial
-from groupsigma.drift import MOVES, Walks
+from groupsigma.drift import MOVES, RECENT, Walks
 from groupsigma.groups import Groups
-from groupsigma.law import expected_gain, silent_rate
+from groupsigma.law import expected_gain, out_of_reach
 from groupsigma.mixture import mixture, probability
 from groupsigma.sigma import gain
 
-#: Groups whose counts say how the population is, for prompts not met before.
-RECENT = 1024
-#: Out of reach: silent this often even in groups of this size, as `Audit.out_of_reach`.
-LARGE, ASLEEP = 64, 0.95
 #: (most prompts that come again, their steps, points of the grid): what memory of 270 MB and a minute allow.
 _MEANS = ((25_000, MOVES, 101), (300_000, ((0.2, 0.0),), 101), (800_000, ((0.2, 0.0),), 41))
 
@@ -121,7 +117,7 @@ class _Laws:
 
     def __init__(self, p: Floats, dial: Dial) -> None:
         self.p, self.dial = p, dial
-        self.asleep = (silent_rate(p, LARGE) >= ASLEEP).astype(np.float64)
+        self.asleep = out_of_reach(p)
         self.bands = np.eye(len(INTERIOR))[band_of(p)]
         self.whole = dial.spread != "batch"
         self._gain: dict[int, Floats] = {}

@@ -23,6 +23,8 @@ from groupsigma.sigma import contrast_advantage
 
 #: Group sizes beyond this are reported as none.
 _FARTHEST = 1e12
+#: Out of reach: silent this often even in groups of this size.
+_LARGE, _ASLEEP = 64, 0.95
 
 
 def silent_rate(p: ArrayLike, G: ArrayLike) -> Floats:
@@ -40,6 +42,15 @@ def silent_rate(p: ArrayLike, G: ArrayLike) -> Floats:
     with np.errstate(under="ignore"):
         # The larger power through log1p of the smaller side: exact where 1 − p rounds to 1.
         return np.where(size == 1, 1.0, np.exp(size * np.log1p(-hard)) + hard**size)
+
+
+def out_of_reach(p: ArrayLike) -> Floats:
+    """1 where even groups of 64 answers are silent in 95 % of all draws, or more often; else 0.
+
+    >>> out_of_reach([0.0005, 0.001, 0.5]).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    return np.where(silent_rate(p, _LARGE) >= _ASLEEP, 1.0, 0.0)
 
 
 def mixed_rate(p: ArrayLike, G: ArrayLike) -> Floats:

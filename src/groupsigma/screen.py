@@ -51,11 +51,17 @@ def audit_screen(audit: Audit, findings: Sequence[Finding]) -> list[RenderableTy
         parts += [_sizes_table(audit), Text()]
     if audit.bands and audit.group_size > 1:
         parts += [_bands_table(audit), Text(_readings(audit)), Text()]
+    return [*parts, *closing(findings, audit.notes)]
+
+
+def closing(findings: Sequence[Finding], notes: Sequence[str]) -> list[RenderableType]:
+    """What every screen ends with: the findings, numbered, and the notes."""
+    parts: list[RenderableType] = []
     for number, finding in enumerate(findings, 1):
         parts.append(Text(f"{number}. {finding.title}", style="bold"))
-        parts += [Padding(Text(line), (0, 0, 0, 3)) for line in (finding.evidence, f"→ {finding.remedy}")]
-    if audit.notes:
-        parts += [Text(), *(Text(f"note: {note}", style="dim") for note in audit.notes)]
+        parts += [Padding(Text(line), (0, 0, 0, 3)) for line in (finding.evidence, f"→ {finding.remedy}") if line]
+    if notes:
+        parts += [Text(), *(Text(f"note: {note}", style="dim") for note in notes)]
     return parts
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from groupsigma import arrays
 from groupsigma.bounds import Region
@@ -82,19 +81,12 @@ def unbiased(groups: Groups, G: int) -> Split | None:
     enough = groups.n_rollouts >= G
     if groups.n_correct is None or not enough.any():
         return None
-    kept = groups if enough.all() else _rows(groups, enough)
+    kept = groups.only(enough)
     assert kept.n_correct is not None
     k, n = kept.n_correct, kept.n_rollouts
     right, wrong = pass_hat_k(k, n, G), pass_hat_k(n - k, n, G)
     coverage = kept.problems / groups.problems
     return _over_problems("unbiased", G, right, wrong, np.zeros(len(k)), kept, coverage)
-
-
-def _rows(groups: Groups, chosen: NDArray[np.bool_]) -> Groups:
-    assert groups.n_correct is not None
-    return Groups(
-        groups.prompt_ids[chosen], groups.n_correct[chosen], groups.n_rollouts[chosen], count=groups.count[chosen]
-    )
 
 
 def estimated(spread: Mixture, G: int, where: Region | None = None) -> Split:

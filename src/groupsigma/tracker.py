@@ -16,6 +16,7 @@ from groupsigma.bands import INTERIOR, banded
 from groupsigma.belief import Beliefs, Drift
 from groupsigma.checks import Floats, Ints
 from groupsigma.dial import Dial
+from groupsigma.drift import RECENT
 from groupsigma.errors import ArgumentError
 from groupsigma.groups import Groups
 from groupsigma.law import expected_gain
@@ -29,9 +30,6 @@ DRIFT = Drift(learn=0.0)
 
 #: Finer than a plan needs: shifts along the grid, a little at every step, widen beliefs by its spacing.
 POINTS = 97
-
-#: Groups whose counts say how the population is today.
-RECENT = 1024
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,21 @@ def spoken(finding: Finding) -> str:
 
 
 class Said:
-    """Findings said so far; those that are new are given once."""
+    """What was said of a run so far: a finding is given once, and limits are looked at every time.
 
-    def __init__(self) -> None:
+    Raises: ArgumentError for a limit that no run can meet: now, not when it has its second step.
+    """
+
+    def __init__(self, limits: Sequence[Limit] = (), who: str = "--fail-on") -> None:
+        met(limits, dict.fromkeys(LIMITS, float("nan")), "run", who)
+        self.limits, self.who = limits, who
         self._titles: set[str] = set()
+
+    def of(self, found: Course) -> tuple[list[str], list[str]]:
+        """Texts of what is new, and the limits that are met, in words."""
+        numbers = found.metrics()
+        reasons = met([one for one in self.limits if one.name in numbers], numbers, "run", self.who)
+        return [summary(found), *map(spoken, self.new(course_findings(found)))], reasons
 
     def new(self, findings: Sequence[Finding]) -> list[Finding]:
         """Those whose words, numbers aside, were not said before."""
@@ -78,11 +89,9 @@ class Watch:
     ) -> None:
         expect_dial("Watch", dial)
         self.every = int(checks.whole("Watch", "every", every, 1))
-        self.limits = [Limit.of(text, "limits") for text in limits]
-        met(self.limits, dict.fromkeys(LIMITS, float("nan")), "run", "limits")
         self.dial, self.cost_per_1k, self.tell = dial, cost_per_1k, tell
         self.reasons: list[str] = []
-        self._said = Said()
+        self._said = Said([Limit.of(text, "limits") for text in limits], "limits")
         self._ids: list[Any] = []
         self._parts: list[tuple[Scored, int]] = []
         self._next = self.every
@@ -107,10 +116,7 @@ class Watch:
         if step + 1 < self._next or len({at for _, at in self._parts}) < 2:
             return bool(self.reasons)
         self._next = step + 1 + self.every
-        found = course(self.groups, dial=self.dial, cost_per_1k=self.cost_per_1k)
-        lines = [summary(found), *map(spoken, self._said.new(course_findings(found)))]
-        numbers = found.metrics()
-        self.reasons = met([one for one in self.limits if one.name in numbers], numbers, "run", "limits")
+        lines, self.reasons = self._said.of(course(self.groups, dial=self.dial, cost_per_1k=self.cost_per_1k))
         self.tell("\n".join([*lines, *(f"limit met: {reason}" for reason in self.reasons)]))
         return bool(self.reasons)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Literal
@@ -127,7 +127,7 @@ def candidates(role: str, found: Mapping[str, str]) -> list[str]:
     return named
 
 
-def listed(found: Mapping[str, str]) -> str:
+def listed(found: Iterable[str]) -> str:
     """Column names for a message."""
     names = list(found)
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import duckdb
 
 from groupsigma.errors import ArgumentError, SourceError
 from groupsigma.readers import files
 from groupsigma.readers.inspect_ai import INSPECT
+from groupsigma.readers.keys import first_keys
 from groupsigma.readers.layout import Keys, Layout
-from groupsigma.readers.lines import each, parsed
 from groupsigma.readers.lm_eval import LM_EVAL
 from groupsigma.readers.prime_rl import EPISODES, TRACES
 from groupsigma.readers.skyrl import SKYRL
@@ -31,10 +25,6 @@ LAYOUTS: Mapping[str, Layout] = {
 }
 #: Endings of files that are no tables.
 UNPACKED = (".eval", ".pt")
-#: Lines looked at: one may be damaged.
-_TRIED = 5
-#: A larger .json document is not opened to see what it is.
-_DOCUMENT = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -127,43 +117,3 @@ def _first(of: Mapping[str, Layout | None], name: str) -> str:
 
 def _shown(paths: Sequence[str]) -> str:
     return ", ".join(paths[:2]) + (", …" if len(paths) > 2 else "")
-
-
-def first_keys(path: str) -> Keys:
-    """Names in a file's first rows, with the values of the first that has them; {} where none can be read."""
-    try:
-        form = files.format_of(path)
-        if form == "parquet":
-            with duckdb.connect() as db:
-                scan = f"read_parquet('{files.escaped(path).replace(chr(39), chr(39) * 2)}', hive_partitioning = false)"
-                return dict.fromkeys(str(row[0]) for row in db.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall())
-        if files.is_document([path]) and Path(path).stat().st_size <= _DOCUMENT:
-            return _document(path)
-        return _first_line(path) if form == "json" else {}
-    except (OSError, EOFError, duckdb.Error):
-        return {}
-
-
-def _first_line(path: str) -> Keys:
-    if path.endswith(".zst"):
-        with duckdb.connect() as db:
-            scan = f"read_json_objects('{files.escaped(path)}', format = 'newline_delimited')"
-            lines = [str(row[0]).encode() for row in db.execute(f"SELECT json FROM {scan} LIMIT {_TRIED}").fetchall()]
-    else:
-        lines = [line for _, line in islice(each(path), _TRIED)]
-    found: dict[str, Any] = {}
-    for line in lines:
-        with suppress(ValueError):
-            found = {**parsed(line), **found}
-    return found
-
-
-def _document(path: str) -> dict[str, Any]:
-    """The keys of a .json file: of the object it is, or of its first line."""
-    try:
-        found = json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError):
-        return dict(_first_line(path))
-    if isinstance(found, list):
-        found = found[0] if found else {}
-    return found if isinstance(found, dict) else {}

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from groupsigma.errors import SourceError
 from groupsigma.readers import files
 from groupsigma.readers.columns import listed
+from groupsigma.readers.keys import first_keys
 from groupsigma.readers.layout import TEXT, Field, Layout, quoted, sql_type
 from groupsigma.readers.lines import Bad, cleaned, unfinished
 from groupsigma.readers.reading import Reading
 from groupsigma.readers.repeats import known
 from groupsigma.readers.rewards import parts, summed
-from groupsigma.readers.sums import Table, summed_up
+from groupsigma.readers.sums import NONE, Table, summed_up
 
-#: Texts that mark what could not be scored.
-NONE = "|na|n/a|none|null|nan"
 #: What names a group without an id of its own.
 _KEYS = ("split", "step", "prompt", "grp")
 #: Groups that may speak against a reward: a prompt drawn twice in a step is two, looked at as one.
@@ -115,20 +114,20 @@ class Log:
 
     def _scan(self) -> str:
         if self.layout.form == "parquet":
-            listed = ", ".join(quoted(files.escaped(path), "'") for path in self.paths)
+            sources = ", ".join(quoted(files.escaped(path), "'") for path in self.paths)
             options = "union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true"
-            return f"read_parquet([{listed}], {options})"
+            return f"read_parquet([{sources}], {options})"
         fields: dict[str, Field] = dict(self.fields)
         paths, options = self.paths, "filename = true"
         if self.bad is not None:
             fields |= {"filename": TEXT, "line": "BIGINT"}
             paths, options = [str(self.scratch / "clean.jsonl")], "maximum_object_size = 1073741824"
-        listed = ", ".join(quoted(files.escaped(path), "'") for path in paths)
+        sources = ", ".join(quoted(files.escaped(path), "'") for path in paths)
         typed = ", ".join(
             f"{quoted(name, chr(39))}: {quoted(sql_type(kind), chr(39))}" for name, kind in fields.items()
         )
         return (
-            f"read_json([{listed}], format = 'newline_delimited', hive_partitioning = false, {options}, "
+            f"read_json([{sources}], format = 'newline_delimited', hive_partitioning = false, {options}, "
             f"columns = {{{typed}}})"
         )
 
@@ -216,14 +215,20 @@ class Log:
             said.append(self.layout.verify[1].format(share=share))
         return said
 
-    def _other_scores(self) -> list[str]:
-        if not self.layout.scorers or self.reward is not None:
-            return []
-        names, read = self.layout.scorers
+    def named_here(self) -> list[str]:
+        """What --reward can name: the scores that the answers have, or the fields of the first rows."""
+        if self.layout.scorers is None:
+            return list(first_keys(self.paths[0]))
         rows = self.layout.rows.replace("{log}", self._scan())
-        found = self.db.execute(f"SELECT DISTINCT unnest({names}) FROM {rows} LIMIT 12").fetchall()
-        listed = ", ".join(sorted(str(row[0]) for row in found))
-        return [f"scores here: {listed}; read is {read}, --reward NAME reads one"] if len(found) > 1 else []
+        found = self.db.execute(f"SELECT DISTINCT unnest({self.layout.scorers[0]}) FROM {rows} LIMIT 12").fetchall()
+        return sorted(str(row[0]) for row in found)
+
+    def _other_scores(self) -> list[str]:
+        if self.layout.scorers is None or self.reward is not None:
+            return []
+        names = self.named_here()
+        said = f"scores here: {', '.join(names)}; read is {self.layout.scorers[1]}, --reward NAME reads one"
+        return [said] if len(names) > 1 else []
 
     def check_one_run(self) -> None:
         """Refuse a step that several folders have: of two runs, their answers to a prompt would make one group."""

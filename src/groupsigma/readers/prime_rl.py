@@ -65,7 +65,7 @@ EPISODES = Layout(
     filter=_FILTER,
     rows="""(SELECT *, unnest(CASE WHEN len(traces) > 0 THEN list_filter(traces, lambda t:
              coalesce(t.agent.trainable, 'true') <> 'false') ELSE [NULL] END) AS t FROM {log})""",
-    prompt=f"coalesce({_PROMPT.format('t.')}, {_PROMPT.format('')})",
+    prompt=f"coalesce(env.id || '/', '') || coalesce({_PROMPT.format('t.')}, {_PROMPT.format('')})",
     reward=_REWARD.format("t."),
     scorers=("map_keys(t.rewards)", "their weighted sum"),
     named=lambda name: f"t.rewards[{quoted(name, chr(39))}].score",

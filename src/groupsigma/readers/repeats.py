@@ -62,9 +62,12 @@ def untangled(found: Table, again: Callable[[NDArray[np.int64]], Table]) -> tupl
         return found, 0, [f"{len(doubtful):,} groups are several times the usual {usual} answers, left as they are"]
     answers = again(doubtful)
     parts, repeated, cut, steps = [], 0, 0, set()
-    resumed = {_place(found, group) for order, group in enumerate(doubtful) if _certain(answers, order, usual)}
-    for order, group in enumerate(doubtful):
-        mine = np.flatnonzero(answers["of"] == order)
+    of = np.argsort(answers["of"], kind="stable")
+    rows = np.split(of, np.searchsorted(answers["of"][of], np.arange(1, len(doubtful))))
+    resumed = {
+        _place(found, group) for group, mine in zip(doubtful, rows, strict=True) if _certain(answers, mine, usual)
+    }
+    for group, mine in zip(doubtful, rows, strict=True):
         times = len(mine) // usual
         if _place(found, group) in resumed and _multiples(answers, mine, times):
             mine = mine[_firsts(answers, mine, times)]
@@ -91,9 +94,8 @@ def _place(found: Table, group: int) -> tuple[Any, Any]:
     return found["step"][group], str(found["split"][group])
 
 
-def _certain(answers: Table, order: int, usual: int) -> bool:
+def _certain(answers: Table, mine: NDArray[np.int64], usual: int) -> bool:
     """Whether a group's answers are all there m times, and are too many different ones for that to be chance."""
-    mine = np.flatnonzero(answers["of"] == order)
     distinct = len(set(_marks(answers, mine)))
     return _multiples(answers, mine, len(mine) // usual) and 2 * distinct >= usual and distinct > 1
 

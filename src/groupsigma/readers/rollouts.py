@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from groupsigma.errors import SourceError
 from groupsigma.groups import Groups, Intake, RewardSummary
 from groupsigma.readers import files
+from groupsigma.readers.columns import listed
 from groupsigma.readers.layout import Layout
 from groupsigma.readers.log import HINT, Log
 from groupsigma.readers.reading import Reading
@@ -75,7 +76,8 @@ def _groups(log: Log, found: Table, notes: list[str]) -> Groups:
     n = found["n"].astype(np.int64)
     full = n > 0
     if not full.any():
-        raise SourceError(log.name, "at least one answer with a reward", f"{rows:,} rows without")
+        hint = f"--reward names one of {listed(log.named_here())}" if log.reward is not None else ""
+        raise SourceError(log.name, "at least one answer with a reward", f"{rows:,} rows without", hint=hint)
     if log.layout.filter and (found["low"][full] < found["high"][full]).all():
         notes.append(f"no silent group is in this log; {log.layout.filter}")
     sizes = np.unique(n[full])

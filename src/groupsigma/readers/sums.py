@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Table = dict[str, NDArray[Any]]
 
+#: Texts that mark what could not be scored.
+NONE = "|na|n/a|none|null|nan"
+
 #: Over rows with a reward r, NULL where there is none, and a flag bad. r·r = r holds for 0 and 1 alone.
 FIRST = """count(*) AS rows, count(CASE WHEN bad THEN 1 END) AS bad, count(r) AS n, sum(r) AS total,
            count(CASE WHEN r * r <> r THEN 1 END) AS odd"""

@@ -18,12 +18,11 @@ from groupsigma.errors import SourceError
 from groupsigma.groups import Groups, Intake, RewardSummary
 from groupsigma.readers import files, grid
 from groupsigma.readers.columns import ROLES, Columns, Kind, candidates, listed
+from groupsigma.readers.layout import quoted
 from groupsigma.readers.lines import cleaned, unfinished
 from groupsigma.readers.reading import Reading
-from groupsigma.readers.sums import summed_up
+from groupsigma.readers.sums import NONE, summed_up
 
-#: Texts that mark what could not be scored.
-_NONE = "|na|n/a|none|null|nan"
 _NUMBERS = (
     "TINYINT",
     "SMALLINT",
@@ -113,12 +112,12 @@ class _Table:
     def _scan(self, paths: Sequence[str], numbers: Sequence[str] = (), labels: Sequence[str] = ()) -> str:
         """The table function. Columns in use are read as text: types are sniffed from the first 20,480 rows,
         and a reward of 0.5 that comes later would be rounded, an id 1.10 be taken for 1.1."""
-        found = "[" + ", ".join(_quote(files.escaped(f), "'") for f in paths) + "]"
+        found = "[" + ", ".join(quoted(files.escaped(f), "'") for f in paths) + "]"
         if self.form == "parquet":
             return f"read_parquet({found}, union_by_name = true, hive_partitioning = false)"
         types = {c: self._as(self.types[c]) for c in numbers}
         types |= dict.fromkeys(labels, "VARCHAR")
-        typed = ", ".join(f"{_quote(c, chr(39))}: '{kind}'" for c, kind in types.items())
+        typed = ", ".join(f"{quoted(c, chr(39))}: '{kind}'" for c, kind in types.items())
         if self.form == "csv":
             extra = f", types = {{{typed}}}" if typed else ""
             return f"read_csv({found}, union_by_name = true, hive_partitioning = false{extra})"
@@ -154,19 +153,19 @@ class _Table:
         text = f"lower(trim(CAST({value} AS VARCHAR)))"
         missing = f"{number or self.number(value)} IS NULL AND {value} IS NOT NULL"
         # A pattern, not a list: NOT IN becomes a join, which loses the order of the rows of a large file.
-        return f"CASE WHEN {missing} THEN NOT regexp_full_match({text}, '{_NONE}') ELSE false END"
+        return f"CASE WHEN {missing} THEN NOT regexp_full_match({text}, '{NONE}') ELSE false END"
 
     def repeats(self, column: str | None) -> bool:
         """Whether some value of a column occurs twice."""
         if column is None:
             return False
-        c = _quote(column)
+        c = quoted(column)
         sql = f"SELECT count({c}) > count(DISTINCT {c}) FROM {self._scan(self.paths, labels=[column])}"
         return bool((self.db.execute(sql).fetchone() or (False,))[0])
 
     def fits(self, column: str, condition: str) -> bool:
         """Whether all values of a column are numbers n for which the condition holds."""
-        values = f"SELECT {self.number(_quote(column))} AS n FROM {self._scan(self.paths, [column])}"
+        values = f"SELECT {self.number(quoted(column))} AS n FROM {self._scan(self.paths, [column])}"
         sql = f"SELECT bool_and(coalesce({condition}, false)) FROM ({values})"
         return bool((self.db.execute(sql).fetchone() or (False,))[0])
 
@@ -193,7 +192,7 @@ class _Table:
 
     def refuse_broken(self, column: str) -> None:
         """Raise for the first value of a column that is no number."""
-        c = _quote(column)
+        c = quoted(column)
         value = f"unnest({c})" if self.types[column].endswith("[]") else c
         rows = f"SELECT row_number() OVER () AS row, {c} FROM {self._scan(self.paths, [column])}"
         sql = f"SELECT row, CAST(v AS VARCHAR) FROM (SELECT row, {value} AS v FROM ({rows}))"
@@ -206,15 +205,15 @@ class _Table:
     def label(self, column: str) -> str:
         """The expression for a label: text, or whole numbers as they are stored in Parquet; or a hash of it."""
         if self.reading.no_text:
-            return f"left(md5(CAST({_quote(column)} AS VARCHAR)), 16)"
+            return f"left(md5(CAST({quoted(column)} AS VARCHAR)), 16)"
         plain = self.form != "parquet" or self.types[column] in _LABELS
-        return _quote(column) if plain else f"CAST({_quote(column)} AS VARCHAR)"
+        return quoted(column) if plain else f"CAST({quoted(column)} AS VARCHAR)"
 
     def labelled(self, data: dict[str, Any], key: str, column: str) -> Any:
         """A label column of a result; every row of the file must have one."""
         if np.ma.getmaskarray(data[key]).any():
             scan = self._scan(self.paths, labels=[column])
-            rows = f"SELECT row_number() OVER () AS row, {_quote(column)} AS v FROM {scan}"
+            rows = f"SELECT row_number() OVER () AS row, {quoted(column)} AS v FROM {scan}"
             row = self.db.execute(f"SELECT row FROM ({rows}) WHERE v IS NULL LIMIT 1").fetchone()
             where = _row(row[0]) if row else ""
             raise SourceError(self.name, f"a value in every row of {column!r}", "none", where, "drop these rows")
@@ -309,10 +308,10 @@ def _read_rates(table: _Table, columns: Columns, notes: list[str]) -> Groups:
 
 def _read_rewards(table: _Table, columns: Columns, notes: list[str], sure: bool = False) -> Groups:
     assert columns.reward is not None
-    name, reward, labels = columns.reward, _quote(columns.reward), [c for c in (columns.prompt_id, columns.step) if c]
+    name, reward, labels = columns.reward, quoted(columns.reward), [c for c in (columns.prompt_id, columns.step) if c]
     rows = table.types[columns.reward].endswith("[]")
     id_ = table.label(columns.prompt_id) if columns.prompt_id else "row_number() OVER ()"
-    step = table.number(_quote(columns.step)) if columns.step else "NULL"
+    step = table.number(quoted(columns.step)) if columns.step else "NULL"
     # A prompt with an empty list stays, with no answer that counts.
     value = f"unnest(CASE WHEN len({reward}) > 0 THEN {reward} ELSE [NULL] END)" if rows else reward
     right = f"CAST(r >= {float(columns.right_from)!r} AS DOUBLE)" if columns.right_from is not None else "r"
@@ -383,10 +382,10 @@ def _per_prompt(table: _Table, columns: Columns, numbers: Sequence[str]) -> dict
     """The columns of a table that has one row a prompt, in the file's order."""
     labels = [columns.prompt_id] if columns.prompt_id else []
     numbers = [*numbers, *(c for c in (columns.count, columns.step) if c)]
-    chosen = [f"{table.number(_quote(c))} AS {_quote(c)}" for c in numbers]
-    chosen += [f"{table.label(c)} AS {_quote('id of ' + c)}" for c in labels]
-    bad = " OR ".join(table.broken(_quote(c)) for c in numbers)
-    data = table.query(f"SELECT {', '.join(chosen)}, {bad} AS {_quote(_BAD)} FROM {_HERE}", numbers, labels)
+    chosen = [f"{table.number(quoted(c))} AS {quoted(c)}" for c in numbers]
+    chosen += [f"{table.label(c)} AS {quoted('id of ' + c)}" for c in labels]
+    bad = " OR ".join(table.broken(quoted(c)) for c in numbers)
+    data = table.query(f"SELECT {', '.join(chosen)}, {bad} AS {quoted(_BAD)} FROM {_HERE}", numbers, labels)
     if np.any(data[_BAD]):
         for column in numbers:
             table.refuse_broken(column)
@@ -433,7 +432,3 @@ def _row(number: int) -> str:
 
 def _plural(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
-
-
-def _quote(name: str, mark: str = '"') -> str:
-    return mark + name.replace(mark, mark * 2) + mark

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from groupsigma.readers.layout import TEXT, Keys, Layout
+from groupsigma.readers.layout import TEXT, Layout, has
 
 _OWN = ("step", "prompt", "completion", "advantage")
-
-
-def _recognise(path: Path, keys: Keys) -> bool:
-    return all(name in keys for name in _OWN)
 
 
 def _rewards(columns: Mapping[str, str]) -> list[str]:
@@ -29,7 +24,7 @@ TRL = Layout(
     writer="TRL log_completions",
     form="parquet",
     fields=dict.fromkeys(_OWN, TEXT),
-    recognise=_recognise,
+    recognise=has(*_OWN),
     rewards=_rewards,
     prompt="CAST(prompt AS VARCHAR)",
     text="CAST(completion AS VARCHAR)",

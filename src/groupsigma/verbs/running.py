@@ -25,8 +25,7 @@ def over_time(groups: Any, window: int | None, cost_per_1k: float | None, dial: 
 
     steps = groups.step
     if steps is not None and groups.rate is None and (groups.count == 1).all() and (steps != steps[0]).any():
-        claimed = groups.intake.claimed if groups.intake is not None and groups.intake.claimed else None
-        return course(groups, window=window, dial=dial, dial_name=dial_name, cost_per_1k=cost_per_1k, claimed=claimed)
+        return course(groups, window=window, dial=dial, dial_name=dial_name, cost_per_1k=cost_per_1k)
     for option, value in {"--window": window, "--cost-per-1k-rollouts": cost_per_1k}.items():
         if value is not None:
             raise ArgumentError(option, "a log with several steps", "none", hint="name their column with --step")
@@ -152,18 +151,13 @@ class Teller:
     """Says of a growing log one line when it has grown, and each finding when it is new."""
 
     def __init__(self, limits: Sequence[Limit], options: dict[str, Any]) -> None:
-        from groupsigma.course import LIMITS
         from groupsigma.watch import Said
 
-        # A limit nobody can meet is told now, not when the run has its second step.
-        met(limits, dict.fromkeys(LIMITS, float("nan")), "run")
-        self.limits, self.options, self.said = limits, options, Said()
+        self.options, self.said = options, Said(limits, "--fail-on")
 
     def __call__(self, groups: Any) -> list[str]:
         """The limits that are met."""
         from groupsigma.course import course
-        from groupsigma.course_findings import course_findings
-        from groupsigma.watch import spoken, summary
 
         if groups.step is None:
             raise ArgumentError("--follow", "a log with steps", "none", hint="name their column with --step")
@@ -171,12 +165,10 @@ class Teller:
         if groups is None:
             typer.echo("one step so far: nothing to compare it with yet")
             return []
-        claimed = groups.intake.claimed if groups.intake is not None and groups.intake.claimed else None
-        found = course(groups, claimed=claimed, **self.options)
-        for text in (summary(found), *map(spoken, self.said.new(course_findings(found)))):
+        texts, reasons = self.said.of(course(groups, **self.options))
+        for text in texts:
             typer.echo(text.replace("\n", "\n  "))
-        numbers = found.metrics()
-        return met([one for one in self.limits if one.name in numbers], numbers, "run")
+        return reasons
 
 
 def finished(groups: Any) -> Any:
