@@ -76,6 +76,7 @@ class Audit:
         out_of_reach: estimated share of problems whose groups of 64 are silent at least 95 % of the time: no
             group size in reach wakes them; by the fitted spread, not by k = 0.
         draws_per_kept_group: dynamic sampling's cost, groups drawn one by one; None if it never ends.
+        unseen: why silent groups may have been drawn although none is logged; "" where nothing says so.
         strain: of the region behind an estimated interval (see `Region`); None where there is none.
     """
 
@@ -104,6 +105,7 @@ class Audit:
     required_is_least: bool
     draws_per_kept_group: float | None
     mean_reward: float
+    unseen: str
     strain: float | None
     notes: tuple[str, ...]
 
@@ -203,6 +205,7 @@ def audit(
         unscored_problems=groups.n_empty,
         answers_per_problem=(int(n.min()), float(weight @ n), int(n.max())),
         logged=splits.logged(rows),
+        unseen=groups.unseen,
     )
     if groups.rewards is not None:
         return _graded(groups, common)

@@ -13,7 +13,7 @@ from groupsigma.course import Course
 from groupsigma.findings import Finding
 from groupsigma.groups import Groups
 from groupsigma.presets import spoken
-from groupsigma.removed import Removed
+from groupsigma.removed import Removed, reasons
 from groupsigma.screen import closing, many, table_of
 from groupsigma.windows import Window
 
@@ -42,8 +42,7 @@ def removed_screen(groups: Groups, removed: Removed, findings: Sequence[Finding]
     )
     parts: list[RenderableType] = [Text(groups.source or "groups", style="bold"), Text(kept), Text()]
     parts += [Text("no silent share can be read from this log", style="bold"), Text()]
-    why = groups.intake.filter if groups.intake is not None else ""
-    return [*parts, *closing(findings, [*groups.notes, *([why] if why else [])])]
+    return [*parts, *closing(findings, [*groups.notes, *reasons(groups)])]
 
 
 def _head(course: Course) -> str:

@@ -41,6 +41,11 @@ def findings(audit: Audit) -> tuple[Finding, ...]:
     return tuple(said)
 
 
+def little(unseen: str) -> str:
+    """The remedy where few groups are silent; unseen: why they may be missing from the log."""
+    return f"little to win here, if these are all groups drawn: {unseen}" if unseen else "little to win here"
+
+
 def _silence(audit: Audit) -> Finding:
     best, G = audit.best, audit.group_size
     low, high = best.silent.low, best.silent.high
@@ -53,7 +58,7 @@ def _silence(audit: Audit) -> Finding:
         return Finding(title, few, "more answers a problem, or more problems")
     evidence = f"{best.all_wrong.value:.1%} all wrong, {best.all_right.value:.1%} all right ({_how(best)})"
     if best.silent.value < _FEW:
-        return Finding(title, evidence, "little to win here")
+        return Finding(title, evidence, little(audit.unseen))
     if best.silent.value >= 1:
         return Finding(title, evidence, "no group size helps: other problems do, or another model")
     steps = []

@@ -204,6 +204,20 @@ class Groups:
         return self.rewards is not None
 
     @property
+    def silent(self) -> NDArray[np.bool_]:
+        """Unanimous groups; at given rates those of problems never or always solved."""
+        if self.rewards is not None:
+            return self.rewards.silent
+        rate = self.solve_rate
+        return np.asarray((rate == 0) | (rate == 1))
+
+    @property
+    def unseen(self) -> str:
+        """Why silent groups may have been drawn although none is here; "" where one is, or nothing removes them."""
+        why = self.intake.filter if self.intake is not None else ""
+        return "" if not why or self.silent.any() else why
+
+    @property
     def solve_rate(self) -> Floats:
         """k/n, or the given rate; ArgumentError for graded rewards, which have none."""
         if self.n_correct is not None:

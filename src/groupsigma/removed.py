@@ -7,6 +7,7 @@ So the mixed counts alone bound, from below, how many silent groups were drawn w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from groupsigma.groups import Groups
 _LEAST = 30
 #: Removal is said only where chance would do it less often than this; half of it pays for the bound's own error.
 SURE = 1e-6
+#: The same where whoever writes the log is known to filter, so that removal is no surprise.
+LIKELY = 1e-2
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Removed:
         groups, silent: in the log, of the sizes that can tell; sizes: those sizes.
         least: silent share of what was drawn, at least, as the counts stand; low: at 95 % certainty.
         expected: silent groups that a log of so many groups would hold at least, were none removed (95 %).
-        probability: an upper bound on the chance of so few, if none was removed.
+        probability: an upper bound on the chance of so few, if none was removed; sure: below what it says removal.
     """
 
     groups: int
@@ -40,11 +43,12 @@ class Removed:
     low: float
     expected: float
     probability: float
+    sure: float
 
     @property
     def removed(self) -> bool:
         """Whether silent groups are missing beyond chance."""
-        return self.probability < SURE
+        return self.probability < self.sure
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -57,7 +61,8 @@ def silent_removed(groups: Groups) -> Removed | None:
     Per size n, with h_j groups of j right: silent over mixed ≥ (n−1)/(2n) · (h_1²/h_2 + h_{n−1}²/h_{n−2}) / Σ h_j.
     Each count gets an exact Poisson limit on its unfavourable side, all at once (Bonferroni): sums of independent
     yes-or-no draws stray less. It needs answers that are independent within a group, and groups that were not
-    chosen by their count otherwise; solve rates may move, and prompts repeat.
+    chosen by their count otherwise; solve rates may move, and prompts repeat. Removal is said below a chance of
+    1e-6, of a log whose writer is known to filter (`Intake.filter`) below 1e-2.
 
     Returns: None for rates, graded rewards, or no size with at least 30 mixed groups.
     Source: the moment sequence's Hankel determinants (Karlin and Studden 1966); Hoeffding 1956 for the tails.
@@ -69,6 +74,7 @@ def silent_removed(groups: Groups) -> Removed | None:
     """
     if groups.n_correct is None:
         return None
+    sure = LIKELY if groups.intake is not None and groups.intake.filter else SURE
     groups = groups.tally()
     assert groups.n_correct is not None
     tables = []
@@ -82,9 +88,7 @@ def silent_removed(groups: Groups) -> Removed | None:
     silent = sum(t[0] + t[-1] for t in tables)
     every = sum(t.sum() for t in tables)
     mixed = np.array([t[1:-1].sum() for t in tables])
-    point = np.array([_odds(t, None) for t in tables])
-    low = np.array([_odds(t, 0.05 / len(tables)) for t in tables])
-    sure = np.array([_odds(t, SURE / 2 / len(tables)) for t in tables])
+    low = _odds(tables, 0.05)
 
     def drawn(odds: Floats) -> float:
         return float(mixed @ odds / (mixed @ (1 + odds)))
@@ -97,36 +101,43 @@ def silent_removed(groups: Groups) -> Removed | None:
         groups=int(every),
         silent=int(silent),
         sizes=tuple(len(t) - 1 for t in tables),
-        least=drawn(point),
+        least=drawn(_odds(tables, None)),
         low=drawn(low),
         expected=held(low),
-        probability=min(1.0, SURE / 2 + _at_most(int(silent), int(every), held(sure) / every)),
+        probability=min(1.0, sure / 2 + _at_most(int(silent), int(every), held(_odds(tables, sure / 2)) / every)),
+        sure=sure,
     )
 
 
-def _odds(table: Floats, error: float | None) -> float:
-    """The least silent groups per mixed one; below the truth but for this chance of error."""
-    n = len(table) - 1
-    if n == 2:  # p(1−p) ≤ ¼, with nothing to estimate.
-        return 1.0
-    part = None if error is None else checks.fraction("silent_removed", "error", error / 5)
-    ends = 0.0
-    for one, two in ((table[1], table[2]), (table[-2], table[-3])):
-        if (most := _limit(two, part, upper=True)) > 0:
-            ends += _limit(one, part, upper=False) ** 2 / most
-    return (n - 1) / (2 * n) * ends / _limit(table[1:-1].sum(), part, upper=True)
+def reasons(groups: Groups) -> tuple[str, ...]:
+    """Why silent groups are missing, as far as it is known and the notes do not say it."""
+    known = groups.intake.filter if groups.intake is not None else ""
+    return (known,) if known and not groups.unseen else ()
 
 
-def _limit(count: float, error: float | None, *, upper: bool) -> float:
-    """Garwood's limit of a Poisson mean, one-sided; the count itself without an error."""
+def _odds(tables: Sequence[Floats], error: float | None) -> Floats:
+    """The least silent groups per mixed one, for each size; any of them below the truth but for this chance of error.
+
+    For n = 2 it is 1, as p(1−p) ≤ ¼, with nothing to estimate.
+    """
+    n = np.array([len(t) - 1 for t in tables])
+    part = None if error is None else checks.fraction("silent_removed", "error", error / 5 / len(tables))
+    one = _limit(np.array([[t[1], t[-2]] for t in tables]), part, upper=False)
+    two = _limit(np.array([[t[2], t[-3]] for t in tables]), part, upper=True)
+    mixed = _limit(np.array([t[1:-1].sum() for t in tables]), part, upper=True)
+    ends = np.divide(one**2, two, out=np.zeros_like(one), where=two > 0).sum(axis=1)
+    return np.where(n == 2, 1.0, (n - 1) / (2 * n) * ends / mixed)
+
+
+def _limit(count: Floats, error: float | None, *, upper: bool) -> Floats:
+    """Garwood's limit of Poisson means, one-sided; the counts themselves without an error."""
     # Not scipy.stats, whose import takes longer than all the rest.
     from scipy.special import gammainccinv, gammaincinv
 
     if error is None:
-        return float(count)
-    if upper:
-        return float(gammainccinv(count + 1, error))
-    return float(gammaincinv(count, error)) if count else 0.0
+        return count
+    found = gammainccinv(count + 1, error) if upper else gammaincinv(np.maximum(count, 1), error)
+    return np.asarray(np.where(upper | (count > 0), found, 0.0))
 
 
 def _at_most(silent: int, groups: int, share: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ def read_rollouts(
         found = log.table()
         with log.explained():
             log.check_one_run()
-            return _groups(log, found, [*notes, *said, *log.doubts()])
+            groups = _groups(log, found, [*notes, *said, *log.doubts()])
+    if groups.unseen:
+        return replace(groups, notes=(*groups.notes, f"no silent group is in this log; {groups.unseen}"))
+    return groups
 
 
 def _groups(log: Log, found: Table, notes: list[str]) -> Groups:
@@ -78,8 +82,6 @@ def _groups(log: Log, found: Table, notes: list[str]) -> Groups:
     if not full.any():
         hint = f"--reward names one of {listed(log.named_here())}" if log.reward is not None else ""
         raise SourceError(log.name, "at least one answer with a reward", f"{rows:,} rows without", hint=hint)
-    if log.layout.filter and (found["low"][full] < found["high"][full]).all():
-        notes.append(f"no silent group is in this log; {log.layout.filter}")
     sizes = np.unique(n[full])
     if len(sizes) > 1:
         notes.append(f"groups of {sizes[0]} to {sizes[-1]} scorable answers")
