@@ -69,8 +69,8 @@ def test_every_method_has_its_own_colour():
 
 def test_the_command_line_says_where_figures_are():
     done = subprocess.run(
-        [sys.executable, "-m", "groupsigma.cli", "reproduce", "objective/limits", "--figures", "nowhere"],
+        [sys.executable, "-m", "groupsigma.cli", "reproduce", "fidelity/readings", "--figures", "nowhere"],
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 2 and "hint: one of dynamics" in done.stderr
+    assert done.returncode == 2 and "hint: one of identity, group-size" in done.stderr

@@ -60,11 +60,12 @@ class Axes:
     factors: bool = False  # up the axis equal factors are equal lengths
     form: str = "~f"  # of the ticks across
     end: float | None = None  # across, where it is not the last tick: room for words
+    doubling: bool = False  # across equal factors are equal lengths
 
     def _encode(self, **channels: str) -> dict[str, Any]:
         form = ".0%" if self.percent else "~f"
         return {
-            "x": alt.X("x:Q", title=self.x, **_ticks(self.across, self.form, end=self.end)),
+            "x": alt.X("x:Q", title=self.x, **_ticks(self.across, self.form, self.doubling, self.end)),
             "y": alt.Y("y:Q", title=self.y, **_ticks(self.up, form, self.factors)),
             **channels,
         }

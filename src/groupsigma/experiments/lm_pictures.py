@@ -26,18 +26,18 @@ def lm_figures(found: Mapping[str, Any]) -> dict[str, Any]:
     """The charts by file name."""
     charts: dict[str, Any] = {}
     for name, family in found["families"].items():
-        drawn = {"identity": _identity(family), "learning": _learning(family), "dial": _dial(family)}
+        drawn = {"identity": _identity(name, family), "learning": _learning(name, family), "dial": _dial(name, family)}
         if family["departures"]:
-            drawn["stops"] = _stops(family)
+            drawn["stops"] = _stops(name, family)
         charts |= {f"lm-{name}-{what}": chart for what, chart in drawn.items()}
     return charts
 
 
-def _identity(found: Mapping[str, Any]) -> Any:
+def _identity(name: str, found: Mapping[str, Any]) -> Any:
     seeds, more = (len(told.of(found, "grpo", G)) for G in (4, 8))
     return row(
         "On a language model: silence as the closed form has it; the contrast is not the same for all",
-        f"GRPO, {found['batch']:,} answers a step, {seeds} seeds of each G ({more} of G = 8), "
+        f"{name}; GRPO, {found['batch']:,} answers a step, {seeds} seeds of each G ({more} of G = 8), "
         f"means of {_WINDOW} steps; "
         f"contrast: {len(found['norms'][0]['p']):,} prompts at the start, {found['start']['parameters']:,} parameters",
         panel("a  Silent groups", *_silence(found)),
@@ -111,7 +111,7 @@ def _worth(found: Mapping[str, Any]) -> list[Any]:
     return [axes.bars(p, worth - 2 * error, worth + 2 * error, COLORS["plan"]), axes.points(p, worth, COLORS["plan"])]
 
 
-def _learning(found: Mapping[str, Any]) -> Any:
+def _learning(name: str, found: Mapping[str, Any]) -> Any:
     panels, batch = [], found["batch"]
     for letter, what, where, spent in (
         ("a  Held-out accuracy", "held_out", None, "answers"),
@@ -135,7 +135,8 @@ def _learning(found: Mapping[str, Any]) -> Any:
     rates = ", ".join(f"{named(way)} {written(found['rates'][way])}" for way in ("grpo", "dr-grpo", "dapo"))
     return row(
         "The three methods from one start, each at its own best learning rate",
-        f"{len(told.of(found, 'grpo'))} seeds: mean and range; G = 8, {batch:,} answers a step; learning rates {rates}",
+        f"{name}; {len(told.of(found, 'grpo'))} seeds: mean and range; G = 8, {batch:,} answers a step; "
+        f"learning rates {rates}",
         *panels,
     )
 
@@ -158,7 +159,7 @@ def _curve(
     return common, np.array([np.interp(common, a, b) for a, b in zip(x, y, strict=True)])
 
 
-def _stops(found: Mapping[str, Any]) -> Any:
+def _stops(name: str, found: Mapping[str, Any]) -> Any:
     rows = reused(found)
     passes = sorted({row["pass"] for row in rows})
     a = Axes("pass over the batch", "‖u − g‖ / ‖g‖", tuple(passes), (0, 0.5, 1, 1.5, 2))
@@ -199,7 +200,7 @@ def _stops(found: Mapping[str, Any]) -> Any:
         ]
     return row(
         "Where the identity stops: u, the trainer's update, against g = Σ σ Δs on the same answers",
-        "GRPO, 128 × 8 answers, after 20 updates (c: as said); 3 seeds: means, ranges in b, medians in c; "
+        f"{name}; GRPO, 128 × 8 answers, after 20 updates (c: as said); 3 seeds: means, ranges in b, medians in c; "
         "solid: clipped at .2, dashed: no clip",
         panel("a  A batch used again, by learning rate", *again),
         panel("b  Stale answers", *old),
@@ -207,7 +208,7 @@ def _stops(found: Mapping[str, Any]) -> Any:
     )
 
 
-def _dial(found: Mapping[str, Any]) -> Any:
+def _dial(name: str, found: Mapping[str, Any]) -> Any:
     panels = []
     for letter, what in (("a  Held-out accuracy", "held_out"), ("b  Its hardest quarter", "held_out quarters")):
         dots = []
@@ -221,6 +222,6 @@ def _dial(found: Mapping[str, Any]) -> Any:
         panels.append(ranking(letter, "solve rate", across, dots))
     return row(
         "Points of the dial, each at its own best learning rate",
-        f"last quarter of {found['budget']:,} answers; mean and 95 % interval over seeds",
+        f"{name}; last quarter of {found['budget']:,} answers; mean and 95 % interval over seeds",
         *panels,
     )

@@ -359,7 +359,7 @@ DAPO_LOG = (
         "§5",
         "R² of E[p³²] with one free time scale against DAPO's log, and of a generic saturating curve",
         (0.92, 0.98),
-        lambda: r.dapo_fit()[:2],
+        lambda: r.dapo_fit().r2,
         within=0.005,
         form=".4f",
         comment="a consistency check, not evidence for the law: a curve that knows nothing of it fits better",

@@ -9,6 +9,7 @@ import numpy as np
 
 from groupsigma.checks import Floats
 from groupsigma.experiments import controlled as c
+from groupsigma.experiments import paper_pictures
 from groupsigma.experiments.allocation import OURS, UNIFORM, dynamic_rows, static_rows
 from groupsigma.experiments.claims import Missing
 from groupsigma.experiments.objectives import REDRAWN, relative
@@ -243,4 +244,4 @@ def _factors(dots: list[Dot]) -> tuple[float, ...]:
 
 
 #: First part of a claim's name -> its charts by file name.
-FIGURES = {"dynamics": dynamics, "objectives": objectives}
+FIGURES = {**paper_pictures.FIGURES, "dynamics": dynamics, "objectives": objectives}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -184,9 +185,26 @@ def all_right_along(published: dict[str, Floats]) -> Floats:
     return np.array([weight @ p ** (DAPO_N / T) for T in published["T"]])
 
 
+@dataclass(frozen=True)
+class Fit:
+    """DAPO's log by step and two curves through it; tau: the time scale of the closed form, in steps."""
+
+    step: Floats
+    logged: Floats
+    closed: Floats
+    generic: Floats
+    tau: float
+
+    @property
+    def r2(self) -> tuple[float, float]:
+        """R² of the closed form and of the generic curve."""
+        spread = ((self.logged - self.logged.mean()) ** 2).sum()
+        return tuple(float(1 - ((curve - self.logged) ** 2).sum() / spread) for curve in (self.closed, self.generic))  # type: ignore[return-value]
+
+
 @cache
-def dapo_fit() -> tuple[float, float, float]:
-    """R² of E[p^32] moved along Big-Math by one time scale, of a generic curve, and the time scale.
+def dapo_fit() -> Fit:
+    """E[p^32] moved along Big-Math by one time scale, and a generic curve, fitted to DAPO's log.
 
     The move: p → p^(1/T), T = 1 + c (T_end − 1), c = 1 − exp(−(step − first)/τ)
     stretched to end at 1; T_end is where E[p^32] meets the mean of the last 8 points.
@@ -213,11 +231,7 @@ def dapo_fit() -> tuple[float, float, float]:
     curve = least_squares(
         lambda v: v[0] * (1 - np.exp(-elapsed / v[1])) - share, [0.5, 2000.0], bounds=([0, 100], [1, 1e5])
     )
-
-    def r2(residual: Floats) -> float:
-        return float(1 - (residual**2).sum() / ((share - share.mean()) ** 2).sum())
-
-    return r2(moved(fit.x) - share), r2(curve.fun), float(np.exp(fit.x))
+    return Fit(step, share, moved(fit.x), share + curve.fun, float(np.exp(fit.x)))
 
 
 def off_series(name: str, ours: Callable[[dict[str, Floats]], Floats], column: str) -> Callable[[], tuple[float, ...]]:

@@ -18,21 +18,28 @@ from groupsigma.screen import many, table_of
 _MADE = f"groupsigma {__version__}, reproduce"
 
 
-def claims_page(results: Sequence[Result], charts: Mapping[str, Any]) -> str:
-    """Claims by part, the published numbers beside ours; charts: by name, as `reproduce --figures` draws them."""
+def claims_page(results: Sequence[Result], charts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Claims by part, the published numbers beside ours, under their figures; charts: by part and name."""
     tally = {verdict: sum(r.verdict == verdict for r in results) for verdict in MEANING}
     lead = [f"{n:,} {verdict}: {MEANING[verdict]}." for verdict, n in tally.items() if n]
     parts = dict.fromkeys(r.name.split("/")[0] for r in results)
-    tables = [
-        section(part, _claims([r for r in results if r.name.split("/")[0] == part]), kind="claims") for part in parts
+    sections = [
+        section(
+            part,
+            _figures(charts.get(part, {})),
+            _claims([r for r in results if r.name.split("/")[0] == part]),
+            kind="claims",
+        )
+        for part in parts
     ]
     title = f"{many(len(results), 'claim')}, computed here"
-    return page(title, lead, {}, [*_figures(charts), *tables], made_by=_MADE)
+    return page(title, lead, {}, sections, made_by=_MADE)
 
 
 def experiment_page(name: str, parts: Sequence[RenderableType], charts: Mapping[str, Any]) -> str:
     """An experiment: its figures, and its verdicts and tables as the screen has them."""
-    return page(f"reproduce {name}", [], {}, [*_figures(charts), section("In numbers", screened(parts))], made_by=_MADE)
+    pictures = [section("In pictures", _figures(charts))] if charts else []
+    return page(f"reproduce {name}", [], {}, [*pictures, section("In numbers", screened(parts))], made_by=_MADE)
 
 
 def _claims(results: Sequence[Result]) -> str:
@@ -45,12 +52,9 @@ def _claims(results: Sequence[Result]) -> str:
     return tabled(table)
 
 
-def _figures(charts: Mapping[str, Any]) -> list[str]:
-    if not charts:
-        return []
-    drawn = "".join(
+def _figures(charts: Mapping[str, Any]) -> str:
+    return "".join(
         f'<figure class="wide"><div class="scroll"><div class="chart broad" role="img" aria-label="{escape(name)}">'
         f"{inlined(name, chart)}</div></div></figure>"
         for name, chart in charts.items()
     )
-    return [section("In pictures", drawn)]

@@ -97,10 +97,8 @@ def reproduce(
         from groupsigma.experiments.pictures import FIGURES
         from groupsigma.report.reproduce_page import claims_page
 
-        drawn = sorted({claim.name.split("/")[0] for claim in chosen} & set(FIGURES))
-        write_page(
-            html, claims_page(results, {name: chart for part in drawn for name, chart in FIGURES[part]().items()})
-        )
+        drawn = {claim.name.split("/")[0] for claim in chosen} & set(FIGURES)
+        write_page(html, claims_page(results, {part: FIGURES[part]() for part in sorted(drawn)}))
     if figures is not None:
         _draw({claim.name.split("/")[0] for claim in chosen}, figures)
     if check:
