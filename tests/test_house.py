@@ -58,6 +58,7 @@ ORDER = (
     "output", "settings", "rewrite",
     "report", "report.crowd", "report.sizes", "report.marks", "report.rows", "report.picture",
     "report.charts", "report.page", "report.tables", "report.removed_page", "report.audit_pictures",
+    "report.dial_pictures", "report.scalar_page",
     "report.audit_page", "report.plan_page", "report.compare_page", "report.reproduce_page",
     "verbs", "verbs.options", "verbs.told", "verbs.written", "verbs.running",
     "verbs.show", "verbs.audit", "verbs.compare", "verbs.plan",

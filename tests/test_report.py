@@ -18,6 +18,7 @@ from browser import browsing, opened
 from groupsigma import (
     DAPO,
     DIALS,
+    GRPO,
     ArgumentError,
     Dial,
     Groups,
@@ -37,9 +38,11 @@ from groupsigma.cli import app
 from groupsigma.compare_findings import compare_findings
 from groupsigma.figures import COLORS
 from groupsigma.mixture import mixture
+from groupsigma.presets import find_dial
 from groupsigma.report.audit_page import audit_page, check_size
 from groupsigma.report.compare_page import compare_page
 from groupsigma.report.crowd import crowd
+from groupsigma.report.dial_pictures import band_shares, hardest_share
 from groupsigma.report.page import part
 from groupsigma.report.plan_page import plan_page
 from groupsigma.report.rows import MOST, rows
@@ -391,12 +394,33 @@ def test_from_the_shell(tmp_path):
     assert code == 0 and out.startswith("<!doctype html>") and out.rstrip().endswith("</html>")
 
 
+#: What moves on the page, at rest.
+MOVING = ("shares", "silence-by-size", "weight", "objective", "plane")
+
+
+@pytest.mark.parametrize("name", ["grpo", "maxrl", "trl"])
+def test_what_is_drawn_of_the_dial_is_the_audit_s(name):
+    found = audit(BIG, group_size=8, dial=find_dial(name), dial_name=name)
+    tally = BIG.tally()
+    by_band = band_shares(crowd(tally, mixture(tally)), 8, find_dial(name))
+    never, *inner, always = (b.gradient["grpo" if name == "grpo" else name] for b in found.bands)
+    assert by_band == pytest.approx([never + inner[0], *inner[1:-1], inner[-1] + always], abs=1e-12)
+
+
+def test_the_plane_is_shaded_by_the_hard_problems_share():
+    tally = BIG.tally()
+    people = crowd(tally, mixture(tally))
+    shade = hardest_share(people, 8)
+    assert shade[8, 20] == pytest.approx(band_shares(people, 8, GRPO)[:2].sum(), abs=1e-12)  # power 1, tilt 0
+    assert (np.diff(shade, axis=0) > 0).all()  # the more tilt, the more for the hard
+
+
 def test_figures_for_papers(tmp_path):
     log = Path(__file__).parent.parent / "docs" / "examples" / "run"
     table = tmp_path / "a.csv"
     table.write_text("prompt_id,n_correct,n_rollouts\n" + "".join(f"{i},{i % 9},8\n" for i in range(90)))
     for words, names in (
-        (("audit", str(log)), {"difficulty", "fidelity", "required", "silence", "gradient"}),
+        (("audit", str(log)), {"difficulty", "fidelity", "required", "silence", "gradient", *MOVING}),
         (("plan", str(table), "--budget", "400"), {"spending", "tries"}),
         (("compare", str(table), "--a", "G=4", "--b", "G=8"), {"shares"}),
     ):
@@ -447,7 +471,30 @@ def test_a_comparison_has_a_page(browser, tmp_path):
     row = page.locator("tr", has_text="silent groups").first.locator("td").all_inner_texts()
     assert row[:2] == [percent(silent.a.value), percent(silent.b.value)]
     heads = page.locator("figure h3").all_inner_texts()
-    assert heads == ["Shares on both sides", "Silent groups over the steps"]
+    assert heads == [
+        "Shares on both sides",
+        "Silent groups over the steps",
+        "All right and all wrong over the steps",
+        "Mean σ, the size of the update, over the steps",
+    ]
+    page.close()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 40])
+def test_a_trainers_own_numbers_have_a_page(browser, tmp_path, steps):
+    """A log of scalars: its means over stretches of steps, and what they cannot tell."""
+    rows = [{"step": s, "reward": 0.5, "frac_reward_zero_std": s / 80} for s in range(1, steps + 1)]
+    state = tmp_path / "trainer_state.json"
+    state.write_text(json.dumps({"log_history": rows}))
+    target, folder = tmp_path / "own.html", tmp_path / "figures"
+    code, out, err = groupsigma("audit", str(state), "--html", str(target), "--figures", str(folder))
+    assert code == 0 and "What these numbers cannot tell" in out, err
+    assert {path.name for path in folder.iterdir()} == {"own-numbers.svg", "own-numbers.png"}
+    page = opened(browser, target, width=400)
+    assert page.locator(".findings h3").all_inner_texts() == ["What these numbers cannot tell"]
+    last = page.locator("tbody tr").last.locator("td").all_inner_texts()
+    assert last[:2] == ["0.500", percent((steps + 1) / 160)]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400 and page.troubles == []
     page.close()
 
 
@@ -474,6 +521,8 @@ def test_claims_have_a_page(tmp_path):
     assert code == 0 and f"wrote {target}" in err and "monte-carlo" in out
     text = target.read_text()
     assert "<h2>silent</h2>" in text and "<h2>fidelity</h2>" in text and text.count("<tr>") >= 8
+    # Its figure stands with the claims it is of.
+    assert text.index("<h2>fidelity</h2>") < text.index("<h2>silent</h2>") < text.index("(the paper's Fig. 5)")
     code, _, err = groupsigma("reproduce", "silent", "--html", "nowhere/a.html")
     assert code == 2 and "existing folder" in err
 

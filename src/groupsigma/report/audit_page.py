@@ -17,6 +17,7 @@ from groupsigma.mixture import mixture
 from groupsigma.presets import spoken
 from groupsigma.report.audit_pictures import audit_pictures, run_pictures
 from groupsigma.report.crowd import crowd
+from groupsigma.report.dial_pictures import dial_pictures
 from groupsigma.report.marks import marks
 from groupsigma.report.page import page, part, section
 from groupsigma.report.picture import Picture, gallery
@@ -45,11 +46,12 @@ def audit_page(
     course_findings: Sequence[Finding] = (),
     batch: int = 64,
     price: float | None = None,
+    at_rest: bool = False,
 ) -> tuple[str, list[Picture]]:
     """An audit as one self-contained HTML text, and the pictures in it.
 
     Args: findings, course_findings: as `findings` and `course_findings` give them; batch: prompts of an update;
-        price: of 1,000 rollouts.
+        price: of 1,000 rollouts; at_rest: also the pictures of what moves on it, for files.
     """
     tally = groups.tally()
     spread = mixture(tally) if tally.n_correct is not None else None
@@ -60,18 +62,21 @@ def audit_page(
     if audit.never is not None and audit.group_size > 1:
         found = crowd(tally, spread)
         where = None if spread is None else region(groups)
+        told_by_size, points = sizes(audit, groups, tally, spread, where), marks(dial, audit.dial)
         data["dial-data"] = {
             "group_size": audit.group_size,
             "problems": audit.problems,
             "keep": dial.keep,
             "batch": batch,
             "price": price,
-            "marks": marks(dial, audit.dial),
-            "sizes": sizes(audit, groups, tally, spread, where),
+            "marks": points,
+            "sizes": told_by_size,
             "crowd": found.to_dict(),
         }
         pictures += audit_pictures(audit, tally, spread, where, found)
         sections += [part("dial.html"), section("Where the problems are", gallery(pictures))]
+        if at_rest:
+            pictures += dial_pictures(audit, dial, found, told_by_size, points)
         if found.gathered:
             notes.append(f"{len(found.p):,} bins of solve rates stand for the {tally.problems:,} rates given")
     if course is not None:

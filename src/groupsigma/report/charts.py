@@ -131,7 +131,7 @@ def silence_over_time(course: Course) -> Any:
         )
     for values, color in lines.values():
         layers += [axes.line(at, values, color), axes.points(at, values, color)]
-    layers += _named(axes, at, lines)
+    layers += ends_named(axes, at, lines)
     if course.half_silent_step is not None:
         step = float(course.half_silent_step)
         layers += [axes.line([step, step], [0, 1], PALE, dash=(2, 3), width=1.4)]
@@ -149,20 +149,23 @@ def gradient_over_time(course: Course) -> Any:
     layers: list[Any] = []
     for values, color in lines.values():
         layers += [axes.line(at, values, color), axes.points(at, values, color)]
-    return layered(*layers, *_named(axes, at, lines))
+    return layered(*layers, *ends_named(axes, at, lines))
 
 
 def _over_steps(course: Course, what: str, up: tuple[float, ...]) -> tuple[Axes, Floats]:
-    first, last = course.windows[0].first, course.windows[-1].last
-    ticks = np.unique(np.rint(np.linspace(first, last, last - first + 1 if last - first < 10 else 5)))
-    room = (last - first) * 0.14
     words = f"training step (n = {course.whole.groups:,} groups)"
-    axes = Axes(words, what, tuple(ticks.tolist()), up, True, end=last + room)
     at = np.array([(w.first + w.last) / 2 for w in course.windows])
-    return axes, at
+    return over_steps(words, what, up, course.windows[0].first, course.windows[-1].last), at
 
 
-def _named(axes: Axes, at: Floats, lines: Mapping[str, tuple[Any, str]]) -> list[Any]:
+def over_steps(words: str, what: str, up: tuple[float, ...], first: int, last: int, percent: bool = True) -> Axes:
+    """Axes from the first step to the last, with room for names behind the lines' ends."""
+    last = max(last, first + 1)
+    ticks = np.unique(np.rint(np.linspace(first, last, last - first + 1 if last - first < 10 else 5)))
+    return Axes(words, what, tuple(ticks.tolist()), up, percent, end=last + (last - first) * 0.14)
+
+
+def ends_named(axes: Axes, at: Floats, lines: Mapping[str, tuple[Any, str]]) -> list[Any]:
     """The name of each line behind its end, names that would touch moved apart; lines: values and colour by name."""
     gap, order = 0.06 * axes.up[-1], sorted(lines, key=lambda name: float(lines[name][0][-1]))
     heights = [float(lines[name][0][-1]) for name in order]

@@ -12,9 +12,10 @@ from groupsigma.checks import Floats
 from groupsigma.compare import Comparison
 from groupsigma.compare_findings import written
 from groupsigma.compare_screen import compare_tables, how_apart, label_of, what, who
-from groupsigma.figures import COLORS, Axes, Dot, ranking
+from groupsigma.figures import COLORS, Dot, ranking
 from groupsigma.findings import Finding
 from groupsigma.groups import Groups
+from groupsigma.report.charts import ends_named, over_steps
 from groupsigma.report.page import page, section
 from groupsigma.report.picture import Picture, gallery, layered
 from groupsigma.report.tables import tabled
@@ -38,15 +39,22 @@ def compare_page(found: Comparison, findings: Sequence[Finding], a: Groups, b: G
         )
     ]
     if a is not b and a.step is not None and b.step is not None:
-        pictures.append(
+        n = f"By window of steps, as logged; n = {a.problems:,} and {b.problems:,} groups."
+        told = "share of A and of B by step; the table has the quarters"
+        pictures += [
+            Picture("steps", "Silent groups over the steps", n, f"silent {told}", _over_time(a, b, ("silent",))),
             Picture(
-                "steps",
-                "Silent groups over the steps",
-                f"By window of steps, as logged; n = {a.problems:,} and {b.problems:,} groups.",
-                "silent share of A and of B by step; the table has the quarters",
-                _silence(a, b),
-            )
-        )
+                "sides",
+                "All right and all wrong over the steps",
+                f"Solid all right, dashed all wrong. {n}",
+                f"all right and all wrong {told}",
+                _over_time(a, b, ("right", "wrong")),
+            ),
+        ]
+        if not a.graded and not b.graded:
+            told = "mean σ of A's groups and of B's by step"
+            title = "Mean σ, the size of the update, over the steps"
+            pictures.append(Picture("sigma", title, n, told, _over_time(a, b, ("sigma",))))
     tables = f'<div class="pair">{"".join(map(tabled, compare_tables(found)))}</div>'
     text = page(
         f"{found.a.source or 'A'} beside {found.b.source or 'B'}",
@@ -74,25 +82,28 @@ def _shares(found: Comparison) -> Any:
     return ranking("", "share", (0, 0.2, 0.4, 0.6, 0.8, 1), dots)
 
 
-def _silence(a: Groups, b: Groups) -> Any:
-    sides = [(letter, *_by_window(side), color) for letter, side, color in (("A", a, _A), ("B", b, _B))]
-    last = max(float(at[-1]) for _, at, _, _ in sides)
-    first = min(float(at[0]) for _, at, _, _ in sides)
-    ticks = tuple(np.unique(np.rint(np.linspace(first, last, 5))).tolist())
-    axes = Axes(
-        "training step", "silent share of groups", ticks, (0, 0.25, 0.5, 0.75, 1), True, end=last + (last - first) / 12
-    )
-    layers = []
-    for letter, at, share, color in sides:
-        layers += [axes.line(at, share, color), axes.points(at, share, color)]
-        layers.append(axes.label(float(at[-1]) + (last - first) / 50, float(share[-1]), letter, color))
-    return layered(*layers)
+def _over_time(a: Groups, b: Groups, kinds: Sequence[str]) -> Any:
+    """Both sides' groups by window; kinds: what of `Seen`, the second dashed."""
+    sides = {"A": (a, _A), "B": (b, _B)}
+    steps = np.concatenate([side.step for side, _ in sides.values() if side.step is not None])
+    spread = "sigma" in kinds  # of right-or-wrong answers, so at most ½
+    what, up = ("mean σ", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)) if spread else ("share of groups", (0, 0.25, 0.5, 0.75, 1))
+    axes = over_steps("training step", what, up, int(steps.min()), int(steps.max()), percent=not spread)
+    layers: list[Any] = []
+    lines: dict[str, tuple[Floats, str]] = {}
+    end = 0.0
+    for kind, dash in zip(kinds, ((), (5, 4)), strict=False):
+        for letter, (side, color) in sides.items():
+            at, share = _by_window(side, kind)
+            layers += [axes.line(at, share, color, dash=dash), axes.points(at, share, color)]
+            lines[letter if len(kinds) == 1 else f"{letter} {kind}"] = (share, color)
+            end = max(end, float(at[-1]))
+    return layered(*layers, *ends_named(axes, np.array([end]), lines))
 
 
-def _by_window(groups: Groups) -> tuple[Floats, Floats]:
-    """The middle step and the silent share of each window."""
+def _by_window(groups: Groups, kind: str) -> tuple[Floats, Floats]:
+    """The middle step of each window, and the mean of what is asked of its groups."""
     assert groups.step is not None
     at = split_steps(groups.step, _WINDOWS, None)
     size = np.bincount(at)
-    silent = np.bincount(at, seen_of(groups).silent) / size
-    return np.bincount(at, groups.step) / size, silent
+    return np.bincount(at, groups.step) / size, np.bincount(at, getattr(seen_of(groups), kind)) / size

@@ -120,7 +120,7 @@ def audit(
         growing = replace(how, growing=True)
         teller = Teller(tests, dict(window=window, cost_per_1k=cost_per_1k, dial=rule, dial_name=dial))
         follow(source, lambda: load(source, columns, growing), teller, every)
-    if columns == Columns() and layout is None and own_numbers(source, as_json, tests, html):
+    if columns == Columns() and layout is None and own_numbers(source, as_json, tests, html, figures):
         return
     groups = load(source, columns, how)
     if config is None and data_out is None and filtered(groups, as_json, tests, html):
@@ -152,6 +152,7 @@ def audit(
             course_findings=told_over_time,
             batch=batch,
             price=cost_per_1k,
+            at_rest=figures is not None,
         )
 
     with writing(choice, data, source, data_id or prompt_id, data_out) as rows:

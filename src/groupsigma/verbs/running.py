@@ -13,7 +13,7 @@ import typer
 from groupsigma.errors import ArgumentError, SourceError
 from groupsigma.limits import Limit, met
 from groupsigma.verbs.told import fail_if, print_json
-from groupsigma.verbs.written import write_page
+from groupsigma.verbs.written import show_looks, write_page
 
 #: A file that cannot be read is being written; when it has not changed for so many looks it is broken.
 _PATIENCE = 3
@@ -67,7 +67,13 @@ def filtered(groups: Any, as_json: bool, limits: Sequence[Limit], html: str | No
     return True
 
 
-def own_numbers(sources: Sequence[str], as_json: bool, limits: Sequence[Limit], html: str | None = None) -> bool:
+def own_numbers(
+    sources: Sequence[str],
+    as_json: bool,
+    limits: Sequence[Limit],
+    html: str | None = None,
+    figures: Path | None = None,
+) -> bool:
     """Says what a trainer's own numbers tell, where the source is a log of them; whether it was."""
     from groupsigma.readers.scalars import read_scalars
 
@@ -76,16 +82,21 @@ def own_numbers(sources: Sequence[str], as_json: bool, limits: Sequence[Limit], 
     scalars = read_scalars(sources[0])
     if scalars is None:
         return False
-    if html is not None:
-        raise ArgumentError("--html", "groups of answers", "a trainer's own numbers by step")
     from groupsigma.scalar_course import scalar_course
 
     found = scalar_course(scalars)
     metrics = found.metrics()
     failed = met(limits, metrics, "log of scalars")
+
+    def looks() -> Any:
+        from groupsigma.report.scalar_page import scalar_page
+
+        return scalar_page(found)
+
+    show_looks(html, figures, looks)
     if as_json:
         print_json({**found.to_dict(), "metrics": metrics})
-    else:
+    elif html != "-":
         from groupsigma.scalar_screen import scalar_screen
         from groupsigma.screen import show
 
