@@ -5,6 +5,7 @@ T12, T15 and T18 are about rows, losses and loops of trainers, not about a formu
 
 import importlib.util
 import json
+import os
 import warnings
 
 import numpy as np
@@ -169,9 +170,33 @@ def test_traps_say_whose_code_was_run(traps):
         assert own["trl"] == "own lines" and traps[15].seen[0].gives == "frac_reward_zero_std 0"
 
 
+@pytest.mark.filterwarnings("ignore:std")  # torch's, of the sample std of one answer
+@pytest.mark.parametrize(
+    ("name", "rewards", "keeps"),
+    [
+        ("verl", [0.7] * 6, True),  # the trap
+        ("verl", [1.0] * 6, False),
+        ("verl", [1.0, 0.0], True),
+        ("skyrl", [0.7] * 6, True),  # the trap
+        ("skyrl", [1.0] * 6, False),
+        ("skyrl", [1.0, 0.0], True),
+        ("slime", [0.7] * 6, False),
+        ("slime", [1.0, 0.0], True),
+        ("slime", [0.3], False),  # the trap: NaN > 1e-6
+    ],
+)
+def test_trainers_own_filters(name, rewards, keeps):
+    from groupsigma.conformance.filters import FILTERS
+
+    asked = name in os.environ.get("GROUPSIGMA_TRAINERS", "").split(",")
+    if not asked and importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed: .ci/trainers {name} makes an environment")
+    assert FILTERS[name](rewards) is keeps
+
+
 def test_traps_from_the_shell():
     one = CliRunner().invoke(app, ["traps", "slime"])
-    assert one.exit_code == 0 and "falls slime: [0.802×4, -1.07×3] (formula only)" in one.output
+    assert one.exit_code == 0 and "falls slime: [0.802×4, -1.07×3] (" in one.output
     assert "verl" not in one.output and "traps, 1 trainers in one or more of them: slime" in one.output
     found = json.loads(CliRunner().invoke(app, ["traps", "--json"]).output)
     assert found["schema"] == "groupsigma.traps/1" and len(found["traps"]) == 20

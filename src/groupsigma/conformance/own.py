@@ -103,21 +103,10 @@ def trl_lines(rewards: Any, scale: str, trainer: str = "GRPOTrainer", generation
 
 def skyrl() -> Mapping[str, Own]:
     """SkyRL's own dispatch, estimators grpo and rloo."""
-    import numpy as np
-    from skyrl.backends.skyrl_train.utils.ppo_utils import compute_advantages_and_returns
+    import_module("skyrl.backends.skyrl_train.utils.ppo_utils")
 
     def through(estimator: str, **given: Any) -> Own:
-        def own(rewards: Any, ids: Sequence[str]) -> Any:
-            return compute_advantages_and_returns(
-                token_level_rewards=rewards[:, None].clone(),
-                response_mask=torch.ones(len(rewards), 1),
-                index=np.array(ids, dtype=object),
-                adv_estimator=estimator,
-                config=None,
-                **given,
-            )[0][:, 0]
-
-        return own
+        return lambda rewards, ids: skyrl_batch(rewards, ids, estimator, **given)
 
     return {
         "skyrl": through("grpo"),
@@ -126,23 +115,44 @@ def skyrl() -> Mapping[str, Own]:
     }  # its maxrl divides by μ + 1e-6, which no Dial says: tests/test_trainer_skyrl.py
 
 
+def skyrl_batch(rewards: Any, ids: Sequence[str], estimator: str, **given: Any) -> Any:
+    """The same with an estimator by SkyRL's name."""
+    import numpy as np
+    from skyrl.backends.skyrl_train.utils.ppo_utils import compute_advantages_and_returns
+
+    return compute_advantages_and_returns(
+        token_level_rewards=rewards[:, None].clone(),
+        response_mask=torch.ones(len(rewards), 1),
+        index=np.array(ids, dtype=object),
+        adv_estimator=estimator,
+        config=None,
+        **given,
+    )[0][:, 0]
+
+
 def slime() -> Mapping[str, Own]:
-    """slime's reward post-processing, a method of a module that needs SGLang."""
-    method = source_of("slime", "ray/rollout.py", "_post_process_rewards", {"torch": torch})
+    """slime's reward post-processing, group by group."""
+    source_of("slime", *_SLIME, {})
 
     def through(divides: bool) -> Own:
-        def rule(r: Any) -> Any:
-            flags = SimpleNamespace(
-                advantage_estimator="grpo", rewards_normalization=True, grpo_std_normalization=divides,
-                n_samples_per_prompt=len(r), rollout_batch_size=1,
-            )  # fmt: skip
-            samples = [SimpleNamespace(get_reward_value=lambda _, reward=reward: reward) for reward in r.tolist()]
-            held = SimpleNamespace(custom_reward_post_process_func=None, args=flags)
-            return torch.tensor(method(held, samples)[1])
-
-        return group_by_group(rule)
+        return group_by_group(lambda r: slime_batch(r, len(r), 1, divides))
 
     return {"slime": through(True), "slime-dr-grpo": through(False)}
+
+
+def slime_batch(rewards: Any, size: int, prompts: int, divides: bool = True) -> Any:
+    """The same over a batch that should hold so many prompts of `size` answers; a method of a module of SGLang's."""
+    method = source_of("slime", *_SLIME, {"torch": torch})
+    flags = SimpleNamespace(
+        advantage_estimator="grpo", rewards_normalization=True, grpo_std_normalization=divides,
+        n_samples_per_prompt=size, rollout_batch_size=prompts,
+    )  # fmt: skip
+    samples = [SimpleNamespace(get_reward_value=lambda _, reward=reward: reward) for reward in rewards.tolist()]
+    held = SimpleNamespace(custom_reward_post_process_func=None, args=flags)
+    return torch.tensor(method(held, samples)[1])
+
+
+_SLIME = ("ray/rollout.py", "_post_process_rewards")
 
 
 def tinker() -> Mapping[str, Own]:
@@ -159,13 +169,16 @@ def tinker() -> Mapping[str, Own]:
 
 def areal() -> Mapping[str, Own]:
     """AReaL's `Normalization` over one group."""
+    import_module("areal.utils.data")
+    return {"areal": group_by_group(lambda r: areal_batch(r, len(r)))}
+
+
+def areal_batch(rewards: Any, size: int) -> Any:
+    """The same over a batch, `size` answers in a row a group."""
     from areal.api.cli_args import NormConfig
     from areal.utils.data import Normalization
 
-    def rule(r: Any) -> Any:
-        return Normalization(NormConfig(mean_level="group", std_level="group", group_size=len(r)))(r)
-
-    return {"areal": group_by_group(rule)}
+    return Normalization(NormConfig(mean_level="group", std_level="group", group_size=size))(rewards)
 
 
 def roll() -> Mapping[str, Own]:

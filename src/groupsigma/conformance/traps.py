@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from groupsigma.advantages import advantages, advantages_by_prompt
+from groupsigma.conformance.filters import FILTERS
 from groupsigma.conformance.formulas import FORMULAS
-from groupsigma.conformance.own import restated, trl_lines
+from groupsigma.conformance.own import areal_batch, restated, skyrl_batch, slime_batch, trl_lines
 from groupsigma.conformance.suite import FORMULA, code
 from groupsigma.conformance.trainers import TRAINERS
 from groupsigma.dial import DR_GRPO, GRPO, Dial
@@ -86,6 +87,26 @@ def _formula(trainer: str, gives: Any, falls: bool) -> Seen:
     return Seen(trainer, FORMULA, gives if isinstance(gives, str) else _text(gives), falls)
 
 
+def _own_or_formula(
+    trainer: str, how: str, own: Callable[[], tuple[str, bool]], formula: Callable[[], tuple[str, bool]]
+) -> Seen:
+    """What the installed trainer gives and whether it falls, or else what its formula does."""
+    try:
+        return Seen(trainer, how, *own())
+    except ImportError:
+        return Seen(trainer, FORMULA, *formula())
+
+
+def _filtered(trainer: str, rewards: Sequence[float], formula: Callable[[], tuple[str, bool]]) -> Seen:
+    """Whether a trainer's own filter keeps a group that is silent: then it falls."""
+
+    def own() -> tuple[str, bool]:
+        kept = FILTERS[trainer](rewards)
+        return "kept" if kept else "dropped", kept
+
+    return _own_or_formula(trainer, "own lines", own, formula)
+
+
 def _any(out: Any) -> bool:
     return bool((out != 0).any())
 
@@ -106,10 +127,8 @@ def _t1() -> Shown:
 def _t2() -> Shown:
     r = [0.7] * 6
     std = float(np.std(r))
-    seen = [
-        _formula(name, f"np.std = {std:.1e}, {'kept' if std else 'dropped'}", std != 0)
-        for name in ("verl", "skyrl", "open-instruct")
-    ]
+    formula = f"np.std = {std:.1e}, {'kept' if std else 'dropped'}", std != 0
+    seen = [*(_filtered(name, r, lambda: formula) for name in ("verl", "skyrl")), _formula("open-instruct", *formula)]
     return Shown(
         2, "a filter asks np.std == 0 of float64", "0.7 six times, float64", seen, f"is_silent: {is_silent(r)}",
         bool(is_silent(r)),
@@ -191,14 +210,24 @@ def _t8() -> Shown:
 
 def _t9() -> Shown:
     r, ids = [1.0] * 4 + [0.0] * 3, ["a"] * 4 + ["b"] * 3
-    whole = FORMULAS["slime"](torch.tensor(r))
+    alone = torch.tensor([1.0] * 5)
+
+    def slime(whole: Any) -> tuple[str, bool]:
+        return _text(whole), _any(whole)
+
+    def areal(rows: Any) -> tuple[str, bool]:
+        return f"{_text(rows)} where a fifth 1 is left over", _any(rows)
+
     strided = torch.tensor([0.0] * 4 + [1.0 / 1e-5])
     ours = advantages_by_prompt(r, ids)
     return Shown(
         9, "groups by position where they are unequal", "prompt a: 1 four times; prompt b: 0 three times",
         [
-            _formula("slime", whole, _any(whole)),
-            _formula("areal", f"{_text(strided)} where a lone 1 is left over", True),
+            _own_or_formula(
+                "slime", "own lines", lambda: slime(slime_batch(torch.tensor(r), 4, 2)),
+                lambda: slime(FORMULAS["slime"](torch.tensor(r))),
+            ),
+            _own_or_formula("areal", "own code", lambda: areal(areal_batch(alone, 4)), lambda: areal(strided)),
         ],
         _text(ours), not ours.any(),
     )  # fmt: skip
@@ -212,8 +241,9 @@ def _t10() -> Shown:
             out = rule(torch.tensor([1.0]), ["a"])
             seen.append(Seen(f"{name} {preset}", found[1], _text(out), not bool((out == 0).all())))
     given = torch.tensor([1.0])
+    if not any(one.trainer.startswith("skyrl") for one in seen):
+        seen.append(_formula("skyrl", given, True))
     seen += [
-        _formula("skyrl", given, True),
         _formula("oat oat-grpo", FORMULAS["oat-grpo"](given), True),
     ]
     ours = advantages(given)
@@ -293,9 +323,17 @@ def _t17() -> Shown:
     r = torch.tensor([0.3])
     std = ((r - r.mean()).square().sum() / (len(r) - 1)).sqrt()
     kept = bool(std > 1e-6)
+
+    def said(kept: bool) -> str:
+        return f"std {float(std)}, {'kept' if kept else 'dropped'}, whatever it is"
+
+    def dropped() -> tuple[str, bool]:
+        kept = FILTERS["slime"]([0.3])
+        return said(kept), not kept
+
     return Shown(
         17, "NaN > 1e-6 is false", "a group of one, 0.3",
-        [_formula("slime", f"std {float(std)}, {'kept' if kept else 'dropped'}, whatever it is", not kept)],
+        [_own_or_formula("slime", "own lines", dropped, lambda: (said(kept), not kept))],
         f"is_silent: {is_silent([0.3])}, advantage {_text(advantages([0.3]))}", bool(is_silent([0.3])),
     )  # fmt: skip
 
@@ -314,25 +352,38 @@ def _t18() -> Shown:
 
 def _t19() -> Shown:
     once, twice = torch.tensor([1.0, 0, 0, 0]), torch.tensor([1.0, 0, 0, 0] * 2)
-    a, b = (float(FORMULAS["skyrl"](r)[0]) for r in (once, twice))
+
+    def told(rule: Callable[[Any], Any]) -> tuple[str, bool]:
+        a, b = (float(rule(r)[0]) for r in (once, twice))
+        return f"{a:.3f} and {b:.3f}", abs(a - b) > 0.01
+
     ours = [float(advantages(r)[0]) for r in (once, twice)]
     return Shown(
         19, "rows that were copied change a sample standard deviation", "1, 0, 0, 0 once and twice",
-        [_formula("skyrl, replace", f"{a:.3f} and {b:.3f}", abs(a - b) > 0.01)],
+        [_own_or_formula(
+            "skyrl, replace", "own code", lambda: told(lambda r: skyrl_batch(r, ["a"] * len(r), "grpo")),
+            lambda: told(FORMULAS["skyrl"]),
+        )],
         f"{ours[0]:.3f} and {ours[1]:.3f}", ours[0] == ours[1],
     )  # fmt: skip
 
 
 def _t20() -> Shown:
     r = [-1.0, 0.5, -0.5]
-    flipped = FORMULAS["skyrl-maxrl"](torch.tensor(r))
+
+    def told(flipped: Any) -> tuple[str, bool]:
+        return _text(flipped), float(flipped[1]) < 0
+
     try:
         gives, holds = _text(advantages(r, DIALS["maxrl"])), False
     except ArgumentError as error:
         gives, holds = str(error).split("\n")[0], True
     return Shown(
         20, "dividing by a mean that is negative flips every sign", "−1, 0.5, −0.5",
-        [_formula("skyrl maxrl", flipped, float(flipped[1]) < 0)], gives, holds,
+        [_own_or_formula(
+            "skyrl maxrl", "own code", lambda: told(skyrl_batch(torch.tensor(r), ["a"] * 3, "maxrl")),
+            lambda: told(FORMULAS["skyrl-maxrl"](torch.tensor(r))),
+        )], gives, holds,
     )  # fmt: skip
 
 
