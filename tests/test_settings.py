@@ -28,7 +28,7 @@ from groupsigma import (
     silent_rate,
 )
 from groupsigma.presets import find_dial
-from groupsigma.settings import Data, audit_settings, plan_settings, refill_cap
+from groupsigma.settings import ROLLOUTS, Data, audit_settings, plan_settings, refill_cap
 from groupsigma.value import value_table
 from test_cli import run
 
@@ -43,7 +43,10 @@ VERL = {
     "actor_rollout_ref.actor.ppo_mini_batch_size": r"\d+",
     "actor_rollout_ref.actor.loss_agg_mode": "token-mean|seq-mean-token-sum-norm|seq-mean-token-mean",
     "actor_rollout_ref.rollout.n": r"\d+",
-    "algorithm.adv_estimator": "grpo|rloo",
+    "algorithm.adv_estimator": r"grpo|rloo|groupsigma(_\w+)?",
+    "+algorithm.groupsigma.dial": "grpo",
+    "+algorithm.groupsigma.power": r"[\d.]+",
+    "+algorithm.groupsigma.tilt": r"[\d.]+",
     "algorithm.norm_adv_by_std_in_grpo": "True|False",
     "algorithm.filter_groups.enable": "True",
     "algorithm.filter_groups.metric": "acc",
@@ -262,6 +265,34 @@ def test_where_one_size_serves_all_no_tries_are_printed():
     assert trainer(plan_settings(uneven)["trl"].text) is None and "--data-out FILE" in plan_settings(uneven)["trl"].text
 
 
+def test_verl_takes_the_tries_from_its_own_column():
+    uneven = plan(GROUPS, budget=900)
+    data = Data("k.parquet", "qid", rollouts=ROLLOUTS)
+    made = plan_settings(uneven, data=data)["verl"]
+    each = uneven.tries[uneven.tries > 0]
+    n = made.options["actor_rollout_ref.rollout.n"]
+    assert each.mean() < n <= each.max() and made.options["algorithm.adv_estimator"] == "groupsigma_grpo"
+    assert "answers that its column __rollout_n__ says" in made.text
+    # A batch of 64 is within n answers a prompt, 99 times in 100.
+    rng = np.random.default_rng(0)
+    over = [rng.choice(each, 64).sum() > n * 64 for _ in range(4000)]
+    assert np.mean(over) < 0.012
+    # A larger batch strays less; as verl counts, its own estimator serves; without the column nothing changes.
+    assert plan_settings(uneven, 100_000, data)["verl"].options["actor_rollout_ref.rollout.n"] == np.ceil(each.mean())
+    stock = plan_settings(plan(GROUPS, budget=900, weight="proportional"), data=data)["verl"].options
+    assert stock["algorithm.adv_estimator"] == "grpo"
+    plain = plan_settings(uneven, data=Data("k.parquet", "qid"))["verl"]
+    assert plain.options["algorithm.adv_estimator"] == "grpo" and "__rollout_n__" not in plain.text
+
+
+def test_a_dial_of_ones_own_is_said_field_by_field_in_verl():
+    own = plan(GROUPS, budget=900, dial=Dial(power=0.5, tilt=0.25))
+    text = plan_settings(own, data=Data("k.parquet", "qid", rollouts=ROLLOUTS))["verl"].text
+    found = overrides(text)
+    assert found["algorithm.adv_estimator"] == "groupsigma" and found["+algorithm.groupsigma.dial"] == "grpo"
+    assert (found["+algorithm.groupsigma.power"], found["+algorithm.groupsigma.tilt"]) == ("0.5", "0.25")
+
+
 def test_weights_go_where_the_trainer_has_them():
     data = Data("k.csv", "prompt_id")
     every = plan(GROUPS, budget=900, weight="proportional")
@@ -415,5 +446,9 @@ def test_a_plan_s_lines_name_the_file_that_was_written(tmp_path):
     rows = list(map(json.loads, (tmp_path / "o.jsonl").read_text().splitlines()))
     given = tries_of(done.stdout, rows)([row["qid"] for row in rows])
     assert sum(given) == config(done.stdout)["num_generations"] * len(rows) and "left out" in done.stderr
+    assert "__rollout_n__" not in rows[0]
     done = run(*args, "--config", "verl", "--repeat", "-G", "4", cwd=tmp_path)
     assert overrides(done.stdout)["data.train_files"] == "o.jsonl" and "rollout.n=4\n" in done.stdout
+    done = run(*args, "--config", "verl", cwd=tmp_path)
+    rows = list(map(json.loads, (tmp_path / "o.jsonl").read_text().splitlines()))
+    assert all(row["__rollout_n__"] == row["tries"] for row in rows) and "__rollout_n__" in done.stdout

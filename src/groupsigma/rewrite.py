@@ -70,8 +70,10 @@ class Choice:
             raise ArgumentError(_WHO, "prompt ids that stand for one problem each", repr(several)[:60], hint=hint)
 
 
-def planned(plan: Plan, group_size: int | None = None) -> Choice:
+def planned(plan: Plan, group_size: int | None = None, rollouts: str = "") -> Choice:
     """Every problem with tries, and its `tries` and `weight`; with a group size round(tries/G) times, at least once.
+
+    rollouts: another column that the tries are written to, under the name that a trainer reads.
 
     >>> from groupsigma.plan import plan
     >>> planned(plan(Groups(["easy", "even"], [8, 4], [8, 8]), budget=16), group_size=4).copies.tolist()
@@ -83,7 +85,8 @@ def planned(plan: Plan, group_size: int | None = None) -> Choice:
         # Half a group and more is one; without this the planner's small groups would be the ones to go.
         copies *= np.maximum(1, np.floor(plan.tries / group_size + 0.5)).astype(np.int64)
     ids = np.asarray(plan.beliefs.prompt_ids)[plan.row].tolist()
-    return Choice(ids, copies, plan.why, {"tries": plan.tries, "weight": plan.weight})
+    named = {rollouts: plan.tries} if rollouts else {}
+    return Choice(ids, copies, plan.why, {"tries": plan.tries, "weight": plan.weight, **named})
 
 
 def teaching(

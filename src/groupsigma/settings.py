@@ -20,6 +20,7 @@ from groupsigma.methods import METHODS
 from groupsigma.plan import Plan
 from groupsigma.presets import DIALS, spoken
 from groupsigma.sigma import gain
+from groupsigma.trainers.named import estimator_name
 from groupsigma.value import value_table
 
 Trainer = Literal["trl", "verl"]
@@ -28,10 +29,14 @@ Trainer = Literal["trl", "verl"]
 _VERSIONS = {"trl": "TRL 1.16", "verl": "verl 0.9"}
 #: How often a run may meet its cap on draws.
 _RISK = 0.01
+#: Standard deviations that a normal exceeds as often.
+_SURE = 2.33
 #: Caps beyond this are no caps.
 _MOST_BATCHES = 1000
 #: What verl calls TRL's losses.
 _LOSS = {"grpo": "seq-mean-token-mean", "dr_grpo": "seq-mean-token-sum-norm", "dapo": "token-mean"}
+#: The column in which verl's trainer (0.9.1) looks for a row's own number of answers.
+ROLLOUTS = "__rollout_n__"
 #: Letters that neither a shell nor Hydra reads anything into.
 _PLAIN = re.compile(r"[\w./:@+-]+", re.ASCII)
 
@@ -52,11 +57,15 @@ def tries(prompt_ids):
 
 @dataclass(frozen=True)
 class Data:
-    """The rows to train on as they were written: file, column of ids, whether rows are repeated."""
+    """The rows to train on as they were written: file, column of ids, whether rows are repeated.
+
+    rollouts: the column, if any, from which the trainer itself takes a row's number of answers.
+    """
 
     path: str
     id_column: str
     repeated: bool = False
+    rollouts: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Run:
-    """What both trainers are to do: groups of G answers, B prompts a batch, a dial, a cap, data, a plan's tries."""
+    """What both trainers are to do: groups of G answers, B prompts a batch, a dial, a cap, data, a plan's tries.
+
+    most: answers a prompt that a batch of a plan's tries stays below, all but 1 in 100 times.
+    """
 
     G: int
     batch: int
@@ -85,6 +97,7 @@ class _Run:
     notes: tuple[str, ...]
     ragged: bool = False
     proportional: bool = False
+    most: int = 0
 
 
 def audit_settings(audit: Audit, dial: Dial, batch: int = 64, data: Data | None = None) -> dict[str, Settings]:
@@ -111,7 +124,8 @@ def plan_settings(
 ) -> dict[str, Settings]:
     """A plan as each trainer's settings: the rows that have tries, and one G nearest the mean of the tries.
 
-    TRL's and verl's own G is one number; with the data written back our trainer for TRL gives each prompt its tries.
+    TRL's own G is one number; with the data written back our trainer for it gives each prompt its tries, and so does
+    verl where the data have its column `ROLLOUTS`.
 
     Args: batch: prompts of an update; data: the rows written back, if any; group_size: G, by default the mean tries.
 
@@ -141,7 +155,7 @@ def plan_settings(
     if plan.weighting == "dial":
         notes.append("no trainer weighs prompts by the column weight; that is for a loss of your own")
     proportional = plan.weighting == "proportional"
-    return _both(_Run(G, B, dial, cap, data, tuple(notes), ragged, proportional))
+    return _both(_Run(G, B, dial, cap, data, tuple(notes), ragged, proportional, _most(plan, B)))
 
 
 def refill_cap(silent: float, batch: int, risk: float = _RISK) -> int | None:
@@ -184,6 +198,14 @@ def _silent(plan: Plan, G: int) -> float:
     held = plan.count * (plan.tries > 0)
     chance = plan.beliefs.weight @ silent_rate(plan.beliefs.p, G)
     return min(1.0, float(held @ chance[plan.row] / held.sum()))
+
+
+def _most(plan: Plan, batch: int) -> int:
+    """Answers a prompt that B prompts drawn at random stay below 99 times in 100."""
+    held = plan.count * (plan.tries > 0)
+    mean = held @ plan.tries / held.sum()
+    spread = np.sqrt(held @ (plan.tries - mean) ** 2 / held.sum() / batch)
+    return int(np.ceil(min(mean + _SURE * spread, plan.tries.max())))
 
 
 def _worth(plan: Plan, G: int) -> float | None:
@@ -246,7 +268,17 @@ def _verl(run: _Run) -> Settings:
     options["actor_rollout_ref.actor.ppo_mini_batch_size"] = run.batch
     options["actor_rollout_ref.rollout.n"] = run.G
     stock, scale = _stock(run.dial, run.G)
-    if stock == "none" and run.dial.center == "loo":
+    own = run.ragged and run.data is not None and run.data.rollouts
+    if own:
+        options["actor_rollout_ref.rollout.n"] = run.most
+        notes.append(
+            f"each prompt gets the answers that its column {own} says; with n = {run.most} a batch of them is one "
+            "update, filled up with padding, in all but 1 of 100 steps"
+        )
+    if own and not run.proportional:
+        options |= _dialled(run.dial)
+        notes.append("prompts count equally by groupsigma's estimator: python -m groupsigma.trainers.verl looks for it")
+    elif stock == "none" and run.dial.center == "loo":
         options["algorithm.adv_estimator"] = "rloo"
     elif stock in ("group", "none"):
         options["algorithm.adv_estimator"] = "grpo"
@@ -265,6 +297,16 @@ def _verl(run: _Run) -> Settings:
             notes.append("verl 0.9 ignores max_num_gen_batches, with a warning, and refills without end")
     lines = "".join(f"{_override(name, value)}\n" for name, value in options.items())
     return _made("verl", options, (*run.notes, *notes), lines)
+
+
+def _dialled(dial: Dial) -> dict[str, Any]:
+    """Our estimator in verl for this dial: by name, or by its fields."""
+    name = next((name for name, known in DIALS.items() if known == dial), None)
+    if name is not None:
+        return {"algorithm.adv_estimator": estimator_name(name)}
+    given = {f.name: getattr(dial, f.name) for f in fields(dial) if getattr(dial, f.name) != f.default}
+    first = {"algorithm.adv_estimator": "groupsigma", "+algorithm.groupsigma.dial": "grpo"}
+    return first | {f"+algorithm.groupsigma.{field}": value for field, value in given.items()}
 
 
 def _made(trainer: Trainer, options: Mapping[str, Any], notes: tuple[str, ...], body: str) -> Settings:

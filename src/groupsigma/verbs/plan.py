@@ -97,7 +97,7 @@ def plan(
     from groupsigma.presets import find_dial
     from groupsigma.readers import load
     from groupsigma.readers.columns import Columns
-    from groupsigma.settings import plan_settings
+    from groupsigma.settings import ROLLOUTS, plan_settings
     from groupsigma.value import SATURATION, Goal
 
     money = _parse_budget(budget)
@@ -135,11 +135,12 @@ def plan(
         return plan_page(found, dial)
 
     choice = None
+    rollouts = ROLLOUTS if config == "verl" and not repeat else ""
     if data_out is not None:
         from groupsigma.rewrite import planned
 
-        choice = planned(found, group_size if repeat else None)
-    with writing(choice, data, source, data_id or prompt_id, data_out, repeat) as rows:
+        choice = planned(found, group_size if repeat else None, rollouts)
+    with writing(choice, data, source, data_id or prompt_id, data_out, repeat, rollouts) as rows:
         wanted = config or (as_json and found.planned.problems)
         lines = plan_settings(found, batch, rows, group_size if repeat else None) if wanted else {}
         show_looks(html, figures, looks)

@@ -44,6 +44,7 @@ def writing(
     id_column: str | None,
     target: str | None,
     repeated: bool = False,
+    rollouts: str = "",
 ) -> Iterator[Any]:
     """The data set's chosen rows, in their place and told of when the block ends well; None without a target."""
     if target is None:
@@ -53,7 +54,7 @@ def writing(
     from groupsigma.settings import Data
 
     with rewriting(named_data(data, sources), target, choice, id_column=id_column) as written:
-        yield Data(target, written.id_column, repeated)
+        yield Data(target, written.id_column, repeated, rollouts)
     typer.echo(written.text, err=True)
 
 
