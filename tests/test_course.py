@@ -95,7 +95,7 @@ def test_where_answers_are_independent_the_closed_form_explains_the_silence(seed
 
 @pytest.mark.parametrize("copies", [2, 4])
 def test_where_answers_come_in_copies_it_does_not(copies):
-    told = course(run(3, spread=1.0, copies=copies))
+    told = course(run(3, spread=1.0, copies=copies, steps=60))
     assert told.off > 0.03 and told.off > 4 * told.whole.noise
     assert any(f.title == "The closed form does not explain the silence" for f in course_findings(told))
 

@@ -8,6 +8,7 @@ import logs
 from groupsigma.errors import SourceError
 from groupsigma.readers import load
 from groupsigma.readers.columns import Columns
+from groupsigma.readers.lines import unfinished
 from groupsigma.readers.reading import Reading
 from logs import COUNTS, Answer, answers, pairs
 
@@ -163,6 +164,27 @@ def test_a_last_line_that_is_cut_is_never_lost_without_a_word(tmp_path, layout):
         assert (groups.intake.rows, groups.intake.refused) == (64, 1)
     path.write_text(path.read_text().rpartition("\n")[0])
     assert load(folder, reading=Reading(layout=layout)).intake.rows == 63
+
+
+def test_a_last_line_that_duckdb_alone_refuses_is_not_lost_either(tmp_path):
+    """Half a surrogate pair in a field that is not read: JSON to Python, so the answer counts; lost 1 time in 50."""
+    folder = logs.verl(tmp_path / "run", [a for step in range(1, 5) for a in answers(((1, 2),), step)])
+    path = folder / "1.jsonl"
+    path.write_text(path.read_text().rstrip()[:-1] + ', "note": "\\ud800"}')
+    assert unfinished([str(path)]) == [str(path)]
+    for _ in range(100):
+        assert load(folder, reading=Reading(layout="verl", skip_bad=True)).intake.rows == 8
+
+
+def test_a_damaged_archive_is_said_in_few_words(tmp_path):
+    path = logs.data_files(logs.WRITERS["inspect"](tmp_path / "run", answers()))[0]
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x03\x04")
+    data[at + 26 : at + 28] = (60_000).to_bytes(2, "little")  # the length of an entry's name
+    path.write_bytes(bytes(data))
+    with pytest.raises(SourceError) as caught:
+        load(path)
+    assert len(str(caught.value)) < 400
 
 
 def test_episodes_of_several_environments_are_kept_apart(tmp_path):

@@ -26,8 +26,11 @@ from groupsigma.mixture import mixture, probability, solve_rate_grid
 
 #: Coarser than the mixture's grid: beliefs are kept for every prompt.
 _POINTS = 201
-#: (spread, shift) of a step in log-odds, held side by side.
-MOVES = ((0.0, 0.0), *((spread, shift) for spread in (0.1, 0.2, 0.4, 0.8) for shift in (-0.03, 0.0, 0.03)))
+#: (spread, shift) of a step in log-odds, held side by side. Wide enough that no prompt's best is at the edge.
+MOVES = (
+    (0.0, 0.0),
+    *((spread, shift) for spread in (0.05, 0.125, 0.3, 0.8) for shift in (-0.1, -0.03, 0.0, 0.03, 0.1)),
+)
 #: Groups whose counts say how the population is today, for prompts not met before.
 RECENT = 1024
 #: Rounds of EM that a visit pays for.

@@ -19,7 +19,7 @@ from groupsigma.mixture import mixture, probability
 from groupsigma.sigma import gain
 
 #: (most prompts that come again, their steps, points of the grid): what memory of 270 MB and a minute allow.
-_MEANS = ((25_000, MOVES, 101), (300_000, ((0.2, 0.0),), 101), (800_000, ((0.2, 0.0),), 41))
+_MEANS = ((15_000, MOVES, 101), (300_000, ((0.2, 0.0),), 101), (800_000, ((0.2, 0.0),), 41))
 
 
 @dataclass(frozen=True, eq=False)

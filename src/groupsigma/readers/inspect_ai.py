@@ -38,7 +38,8 @@ def unpack(source: Path, target: Path) -> None:
 
 
 def _said(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # Of a damaged archive Python quotes what it found, however long.
+    text = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
     return text if not isinstance(error, KeyError) else f"no entry {text}"
 
 
