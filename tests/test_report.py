@@ -303,7 +303,8 @@ def test_the_table_sorts_filters_and_saves(browser, tmp_path):
     by_csv = list(csv.DictReader(io.StringIO(saved["csv"])))
     by_lines = [json.loads(line) for line in saved["jsonl"].splitlines()]
     assert {row["prompt_id"] for row in by_csv} == {f"problem {i}" for i in np.flatnonzero(wanted)}
-    assert [float(row["silent"]) for row in by_csv] == [row["silent"] for row in by_lines]
+    for name in ("silent", "update"):
+        assert [float(row[name]) for row in by_csv] == [row[name] for row in by_lines]
     table = tmp_path / "saved.csv"
     table.write_text(saved["csv"])
     again = load(str(table))
@@ -352,6 +353,19 @@ def test_of_many_problems_the_ends_are_kept():
     np.testing.assert_allclose(silent[:1000], np.sort(every)[:1000], rtol=1e-12)
     np.testing.assert_allclose(silent[1000:], np.sort(every)[-1000:], rtol=1e-12)
     assert len(text_of(groups).encode()) < 3_000_000
+
+
+@pytest.mark.parametrize("name", ["grpo", "maxrl"])
+def test_the_table_s_updates_are_the_bands_shares(name):
+    rng = np.random.default_rng(1)
+    groups = Groups(np.arange(900), rng.binomial(8, rng.beta(0.5, 0.5, 900)), np.full(900, 8))
+    told = rows(groups, mixture(groups), 8, find_dial(name))["rows"]
+    found = audit(groups, group_size=8, dial=find_dial(name), dial_name=name)
+    assert np.mean([row["update"] for row in told]) == pytest.approx(1)
+    for band, logged in zip(found.bands, ([0], [], [1, 2, 3], [4], [5, 6, 7], [], [8]), strict=True):
+        share = sum(row["update"] for row in told if row["right"] in logged) / 900
+        assert share == pytest.approx(band.gradient[name], abs=1e-12)
+    assert "update" not in rows(groups, mixture(groups), 1)["rows"][0]
 
 
 def test_rates_and_graded_rewards_have_pages(browser, tmp_path):

@@ -84,8 +84,14 @@ def audit_page(
         pictures += over_time
         sections.append(section("The run, step by step", gallery(over_time)))
     silent = "silent visits" if groups.graded else f"silent at G = {audit.group_size}"
-    told = rows(groups, spread, audit.group_size)
-    data["problems-data"] = {**told, "rule": _rule(told, audit.group_size), "level": 95, "silent": silent}
+    told = rows(groups, spread, audit.group_size, dial)
+    data["problems-data"] = {
+        **told,
+        "rule": _rule(told, audit.group_size),
+        "level": 95,
+        "silent": silent,
+        "update": f"update under {spoken(audit.dial)}",
+    }
     sections.append(part("table.html"))
     text = page(
         audit.source or "groups",
@@ -103,6 +109,8 @@ def _rule(told: dict[str, Any], G: int) -> str:
     together = "; all visits of a problem together, so a rate that moved is a mean over the run" if any(
         "history" in row for row in told["rows"]
     ) else ""  # fmt: skip
+    if any("update" in row for row in told["rows"]):
+        together += "; of updates that of the mean problem is 1"
     if told["all"] <= MOST:
         return f"All {told['all']:,}, the likeliest to be mixed first{together}."
     return (

@@ -9,9 +9,10 @@ import numpy as np
 
 from groupsigma import arrays
 from groupsigma.checks import Floats, Ints
+from groupsigma.dial import GRPO, Dial
 from groupsigma.drift import visits
 from groupsigma.groups import Groups
-from groupsigma.law import silent_rate
+from groupsigma.law import expected_gain, silent_rate
 from groupsigma.mixture import Mixture
 
 #: So many problems a page holds, half from either end.
@@ -22,22 +23,26 @@ LETTERS, _VISITS = 200, 32
 _BLOCK = 4096
 
 
-def rows(groups: Groups, spread: Mixture | None, G: int) -> dict[str, Any]:
+def rows(groups: Groups, spread: Mixture | None, G: int, dial: Dial = GRPO) -> dict[str, Any]:
     """One line a problem, all of its visits together; with graded rewards their mean in place of a solve rate.
 
     Columns: text of the id (its first 200 letters), letters, hash where that is not all, problems it stands for,
-    right, answers, solve rate (posterior mean), low and high (95 % of the posterior), silent (chance at G), history
-    (mean reward of its last 32 visits).
+    right, answers, solve rate (posterior mean), low and high (95 % of the posterior), silent (chance at G), update (the
+    expected update under the dial, that of the mean problem is 1), history (mean reward of its last 32 visits).
     """
     single = bool((groups.count == 1).all())
     codes, labels = (
         arrays.factorize(groups.prompt_ids) if single else (np.arange(len(groups.prompt_ids)), groups.prompt_ids)
     )
-    found = _known(groups, spread, codes, len(labels), G)
+    count = np.ones(len(labels), np.int64) if single else groups.count
+    found = _known(groups, spread, codes, len(labels), G, dial)
+    if "update" in found and (mean := float(count @ found["update"] / count.sum())) > 0:
+        found["update"] = found["update"] / mean
+    else:
+        found.pop("update", None)
     chosen = _ends(found["silent"])
     seen = np.bincount(codes, minlength=len(labels))
     past = _history(groups, codes, chosen) if single and (seen > 1).any() else {}
-    count = np.ones(len(labels), np.int64) if single else groups.count
     lines = []
     for i in chosen.tolist():
         numbers = {name: column[i].item() for name, column in found.items()}
@@ -57,7 +62,7 @@ def named(label: Any) -> dict[str, Any]:
     return {"id": text[:LETTERS], "letters": len(text), "hash": cut}
 
 
-def _known(groups: Groups, spread: Mixture | None, codes: Ints, many: int, G: int) -> dict[str, Any]:
+def _known(groups: Groups, spread: Mixture | None, codes: Ints, many: int, G: int, dial: Dial) -> dict[str, Any]:
     n = np.bincount(codes, groups.n_rollouts, many).astype(np.int64)
     seen = np.maximum(np.bincount(codes, minlength=many), 1)
     if groups.rewards is not None:
@@ -65,17 +70,18 @@ def _known(groups: Groups, spread: Mixture | None, codes: Ints, many: int, G: in
         return {"answers": n, "rate": reward, "silent": np.bincount(codes, groups.rewards.silent, many) / seen}
     if groups.n_correct is None or spread is None:
         rate = np.bincount(codes, groups.solve_rate, many) / seen
-        return {"rate": rate, "silent": silent_rate(rate, G)}
+        return {"rate": rate, "silent": silent_rate(rate, G), "update": expected_gain(rate, G, dial)}
     k = np.bincount(codes, groups.n_correct, many).astype(np.int64)
     pairs, at = np.unique(np.stack([k, n]), axis=1, return_inverse=True)
-    blocks = [_believed(pairs[:, i : i + _BLOCK], spread, G) for i in range(0, pairs.shape[1], _BLOCK)]
-    rate, low, high, silent = np.concatenate(blocks, axis=1)[:, at.ravel()]
-    return {"right": k, "answers": n, "rate": rate, "low": low, "high": high, "silent": silent}
+    blocks = [_believed(pairs[:, i : i + _BLOCK], spread, G, dial) for i in range(0, pairs.shape[1], _BLOCK)]
+    rate, low, high, silent, update = np.concatenate(blocks, axis=1)[:, at.ravel()]
+    return {"right": k, "answers": n, "rate": rate, "low": low, "high": high, "silent": silent, "update": update}
 
 
-def _believed(pairs: Ints, spread: Mixture, G: int) -> Floats:
+def _believed(pairs: Ints, spread: Mixture, G: int, dial: Dial) -> Floats:
     posterior = spread.posterior(pairs[0], pairs[1])
-    return np.stack([posterior.mean, *posterior.interval(), posterior.silent_rate(G)])
+    update = posterior.expected_gain(G, dial)
+    return np.stack([posterior.mean, *posterior.interval(), posterior.silent_rate(G), update])
 
 
 def _ends(silent: Floats) -> Ints:

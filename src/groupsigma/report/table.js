@@ -7,7 +7,7 @@ if (document.getElementById("problems-data")) (() => {
   const rate = data.graded ? "mean reward" : "solve rate";
   const columns = [
     ["id", data.rows.some((row) => row.count !== 1) ? "row of the data" : "problem"], ["count", "stands for"], ["right", "right"], ["answers", "answers"], ["rate", rate], ["low", `${data.level}% interval`],
-    ["silent", data.silent], ["tries", "tries"], ["weight", "weight"], ["why", "why"], ["history", "visits"],
+    ["silent", data.silent], ["update", data.update], ["tries", "tries"], ["weight", "weight"], ["why", "why"], ["history", "visits"],
   ].filter(([key]) => any(key) && (key !== "count" || data.rows.some((row) => row.count !== 1)));
   const order = { key: null, down: false };
   let shown = PAGE;
@@ -43,7 +43,7 @@ if (document.getElementById("problems-data")) (() => {
     if (value === undefined || value === null) return element("td", {}, "–");
     if (key === "history") return element("td", {}, spark(value));
     if (key === "low") return element("td", {}, `${percent(row.low, 0)} to ${percent(row.high, 0)}`);
-    const text = { rate: (v) => (data.graded ? fixed(v, 3) : percent(v)), silent: percent, weight: (v) => fixed(v, 2), why: String }[key] ?? ((v) => fixed(v, 0));
+    const text = { rate: (v) => (data.graded ? fixed(v, 3) : percent(v)), silent: percent, weight: (v) => fixed(v, 2), update: (v) => fixed(v, 2), why: String }[key] ?? ((v) => fixed(v, 0));
     return element("td", key === "why" ? { class: "words" } : {}, text(value));
   }
 
@@ -70,7 +70,7 @@ if (document.getElementById("problems-data")) (() => {
   // ---- saved: the ids whole, or where only their beginning is here, the hash that --no-text writes.
   const saved = (row) => {
     const out = { prompt_id: row.hash ? row.hash : row.id };
-    for (const key of ["count", "right", "answers", "rate", "low", "high", "silent", "tries", "weight", "why"])
+    for (const key of ["count", "right", "answers", "rate", "low", "high", "silent", "update", "tries", "weight", "why"])
       if (row[key] !== undefined && row[key] !== null) out[{ rate: data.graded ? "reward" : "solve_rate", right: "n_correct", answers: "n_rollouts" }[key] ?? key] = row[key];
     return out;
   };
