@@ -424,9 +424,25 @@ def test_what_is_drawn_of_the_dial_is_the_audit_s(name):
 def test_the_plane_is_shaded_by_the_hard_problems_share():
     tally = BIG.tally()
     people = crowd(tally, mixture(tally))
-    shade = hardest_share(people, 8)
-    assert shade[8, 20] == pytest.approx(band_shares(people, 8, GRPO)[:2].sum(), abs=1e-12)  # power 1, tilt 0
+    shade = hardest_share(people, 8, np.array([-2.0, 1.0]), np.array([-1.0, 0.0, 1.5]))
+    assert shade[1, 1] == pytest.approx(band_shares(people, 8, GRPO)[:2].sum(), abs=1e-12)
     assert (np.diff(shade, axis=0) > 0).all()  # the more tilt, the more for the hard
+
+
+def test_a_dial_far_out_is_on_the_plane_and_an_unknown_interval_is_not_drawn(tmp_path):
+    found = run(steps=12)
+    far = find_dial("pass@7")
+    told = audit(found, group_size=4, dial=far, dial_name="pass@7")
+    _, pictures = audit_page(told, (), found, far, at_rest=True)
+    drawn = {picture.name: picture.alone().to_dict() for picture in pictures}
+    places = [row for rows in drawn["plane"]["datasets"].values() for row in rows if "strength" not in row]
+    assert {"x": -6.0, "y": 3.0} in places
+    bands = [
+        [row["x"] for row in drawn["silence-by-size"]["datasets"][layer["data"]["name"]]]
+        for layer in drawn["silence-by-size"]["hconcat"][0]["layer"]
+        if layer["mark"]["type"] in ("area", "rule")
+    ]
+    assert bands[0] == [4] and bands[1][0] == 9 and len(bands) == 2  # several visits: none at 2, 3, 5 to 8
 
 
 def test_figures_for_papers(tmp_path):
@@ -492,6 +508,16 @@ def test_a_comparison_has_a_page(browser, tmp_path):
         "Mean σ, the size of the update, over the steps",
     ]
     page.close()
+
+
+def test_numbers_of_a_trainer_that_are_no_shares_stay_in_the_table(tmp_path):
+    state = tmp_path / "trainer_state.json"
+    state.write_text(json.dumps({"log_history": [{"step": s, "reward": 3.5 + s} for s in range(4)]}))
+    code, out, err = groupsigma(
+        "audit", str(state), "--html", str(tmp_path / "a.html"), "--figures", str(tmp_path / "f")
+    )
+    assert code == 0 and "5.000" in out, err
+    assert "<figure" not in (tmp_path / "a.html").read_text() and "5.000" in (tmp_path / "a.html").read_text()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 40])

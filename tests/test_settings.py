@@ -45,6 +45,7 @@ VERL = {
     "actor_rollout_ref.rollout.n": r"\d+",
     "algorithm.adv_estimator": r"grpo|rloo|groupsigma(_\w+)?",
     "+algorithm.groupsigma.dial": "grpo",
+    "+algorithm.groupsigma.weight": "proportional",
     "+algorithm.groupsigma.power": r"[\d.]+",
     "+algorithm.groupsigma.tilt": r"[\d.]+",
     "algorithm.norm_adv_by_std_in_grpo": "True|False",
@@ -277,10 +278,11 @@ def test_verl_takes_the_tries_from_its_own_column():
     rng = np.random.default_rng(0)
     over = [rng.choice(each, 64).sum() > n * 64 for _ in range(4000)]
     assert np.mean(over) < 0.012
-    # A larger batch strays less; as verl counts, its own estimator serves; without the column nothing changes.
+    # A larger batch strays less; prompts may count by their answers; without the column nothing changes.
     assert plan_settings(uneven, 100_000, data)["verl"].options["actor_rollout_ref.rollout.n"] == np.ceil(each.mean())
-    stock = plan_settings(plan(GROUPS, budget=900, weight="proportional"), data=data)["verl"].options
-    assert stock["algorithm.adv_estimator"] == "grpo"
+    counted = plan_settings(plan(GROUPS, budget=900, weight="proportional"), data=data)["verl"]
+    assert overrides(counted.text)["+algorithm.groupsigma.weight"] == "proportional"
+    assert f"updates are {each.mean() / n:.2f} of the answers'" in counted.text and "same direction" not in counted.text
     plain = plan_settings(uneven, data=Data("k.parquet", "qid"))["verl"]
     assert plain.options["algorithm.adv_estimator"] == "grpo" and "__rollout_n__" not in plain.text
 
@@ -452,3 +454,5 @@ def test_a_plan_s_lines_name_the_file_that_was_written(tmp_path):
     done = run(*args, "--config", "verl", cwd=tmp_path)
     rows = list(map(json.loads, (tmp_path / "o.jsonl").read_text().splitlines()))
     assert all(row["__rollout_n__"] == row["tries"] for row in rows) and "__rollout_n__" in done.stdout
+    done = run(*args, "--config", "verl", "--dial", "dapo", cwd=tmp_path)
+    assert "__rollout_n__" not in (tmp_path / "o.jsonl").read_text() + done.stdout

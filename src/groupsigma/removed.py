@@ -21,7 +21,7 @@ from groupsigma.groups import Groups
 _LEAST = 30
 #: Removal is said only where chance would do it less often than this; half of it pays for the bound's own error.
 SURE = 1e-6
-#: The same where whoever writes the log is known to filter, so that removal is no surprise.
+#: The same where whoever writes the log is known to filter, so that removal is no surprise, and it is looked at once.
 LIKELY = 1e-2
 
 
@@ -55,15 +55,15 @@ class Removed:
         return {**asdict(self), "removed": self.removed}
 
 
-def silent_removed(groups: Groups) -> Removed | None:
+def silent_removed(groups: Groups, sure: float = SURE) -> Removed | None:
     """The least silent share behind these groups, by their mixed counts, and whether silent groups are missing.
 
     Per size n, with h_j groups of j right: silent over mixed ≥ (n−1)/(2n) · (h_1²/h_2 + h_{n−1}²/h_{n−2}) / Σ h_j.
     Each count gets an exact Poisson limit on its unfavourable side, all at once (Bonferroni): sums of independent
     yes-or-no draws stray less. It needs answers that are independent within a group, and groups that were not
-    chosen by their count otherwise; solve rates may move, and prompts repeat. Removal is said below a chance of
-    1e-6, of a log whose writer is known to filter (`Intake.filter`) below 1e-2.
+    chosen by their count otherwise; solve rates may move, and prompts repeat.
 
+    Args: sure: removal is said where chance would do it less often than this, at one look.
     Returns: None for rates, graded rewards, or no size with at least 30 mixed groups.
     Source: the moment sequence's Hankel determinants (Karlin and Studden 1966); Hoeffding 1956 for the tails.
 
@@ -74,7 +74,6 @@ def silent_removed(groups: Groups) -> Removed | None:
     """
     if groups.n_correct is None:
         return None
-    sure = LIKELY if groups.intake is not None and groups.intake.filter else SURE
     groups = groups.tally()
     assert groups.n_correct is not None
     tables = []
@@ -104,7 +103,9 @@ def silent_removed(groups: Groups) -> Removed | None:
         least=drawn(_odds(tables, None)),
         low=drawn(low),
         expected=held(low),
-        probability=min(1.0, sure / 2 + _at_most(int(silent), int(every), held(_odds(tables, sure / 2)) / every)),
+        probability=min(
+            1.0, *(e / 2 + _at_most(int(silent), int(every), held(_odds(tables, e / 2)) / every) for e in {sure, SURE})
+        ),
         sure=sure,
     )
 

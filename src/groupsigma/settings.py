@@ -86,7 +86,7 @@ class Settings:
 class _Run:
     """What both trainers are to do: groups of G answers, B prompts a batch, a dial, a cap, data, a plan's tries.
 
-    most: answers a prompt that a batch of a plan's tries stays below, all but 1 in 100 times.
+    mean: answers a prompt; most: what a batch's stay below, all but 1 in 100 times.
     """
 
     G: int
@@ -98,6 +98,7 @@ class _Run:
     ragged: bool = False
     proportional: bool = False
     most: int = 0
+    mean: float = 0.0
 
 
 def audit_settings(audit: Audit, dial: Dial, batch: int = 64, data: Data | None = None) -> dict[str, Settings]:
@@ -155,7 +156,8 @@ def plan_settings(
     if plan.weighting == "dial":
         notes.append("no trainer weighs prompts by the column weight; that is for a loss of your own")
     proportional = plan.weighting == "proportional"
-    return _both(_Run(G, B, dial, cap, data, tuple(notes), ragged, proportional, _most(plan, B)))
+    mean = total.rollouts / total.problems
+    return _both(_Run(G, B, dial, cap, data, tuple(notes), ragged, proportional, _most(plan, B), mean))
 
 
 def refill_cap(silent: float, batch: int, risk: float = _RISK) -> int | None:
@@ -275,9 +277,9 @@ def _verl(run: _Run) -> Settings:
             f"each prompt gets the answers that its column {own} says; with n = {run.most} a batch of them is one "
             "update, filled up with padding, in all but 1 of 100 steps"
         )
-    if own and not run.proportional:
-        options |= _dialled(run.dial)
-        notes.append("prompts count equally by groupsigma's estimator: python -m groupsigma.trainers.verl looks for it")
+    if own:
+        options |= _dialled(run.dial, run.proportional)
+        notes.append("the estimator is groupsigma's: python -m groupsigma.trainers.verl looks for it")
     elif stock == "none" and run.dial.center == "loo":
         options["algorithm.adv_estimator"] = "rloo"
     elif stock in ("group", "none"):
@@ -288,6 +290,10 @@ def _verl(run: _Run) -> Settings:
         notes.append(f"no estimator of verl's own is A = {run.dial.formula}; adv_estimator is left to you")
     if loss := _loss(run.dial):
         options["actor_rollout_ref.actor.loss_agg_mode"] = _LOSS[loss]
+        if own and _LOSS[loss].startswith("seq-mean"):
+            notes.append(
+                f"verl divides by the rows of a full batch: updates are {run.mean / run.most:.2f} of the answers'"
+            )
     if run.dial.keep == "mixed":
         options["algorithm.filter_groups.enable"] = True
         options["algorithm.filter_groups.metric"] = "acc"
@@ -299,14 +305,15 @@ def _verl(run: _Run) -> Settings:
     return _made("verl", options, (*run.notes, *notes), lines)
 
 
-def _dialled(dial: Dial) -> dict[str, Any]:
-    """Our estimator in verl for this dial: by name, or by its fields."""
+def _dialled(dial: Dial, proportional: bool) -> dict[str, Any]:
+    """Our estimator in verl for this dial: by name, or by its fields; proportional: prompts count by their answers."""
+    weight = {"+algorithm.groupsigma.weight": "proportional"} if proportional else {}
     name = next((name for name, known in DIALS.items() if known == dial), None)
     if name is not None:
-        return {"algorithm.adv_estimator": estimator_name(name)}
+        return {"algorithm.adv_estimator": estimator_name(name)} | weight
     given = {f.name: getattr(dial, f.name) for f in fields(dial) if getattr(dial, f.name) != f.default}
     first = {"algorithm.adv_estimator": "groupsigma", "+algorithm.groupsigma.dial": "grpo"}
-    return first | {f"+algorithm.groupsigma.{field}": value for field, value in given.items()}
+    return first | {f"+algorithm.groupsigma.{field}": value for field, value in given.items()} | weight
 
 
 def _made(trainer: Trainer, options: Mapping[str, Any], notes: tuple[str, ...], body: str) -> Settings:

@@ -209,12 +209,14 @@ def ms_swift() -> Mapping[str, Own]:
 def source_of(package: str, file: str, name: str, names: Mapping[str, Any]) -> Callable[..., Any]:
     """A function of an installed trainer by its source, with the names that it uses; the module around it is not run.
 
-    Raises: ImportError where the trainer is not installed.
+    Raises: ImportError where the trainer is not installed, or its version has the function somewhere else.
     """
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(f"No module named {package!r}", name=package)
     path = Path(next(iter(spec.submodule_search_locations))) / file
+    if not path.is_file():
+        raise ImportError(f"{package} has no {file}", name=package)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef) and node.name == name:
             node.decorator_list, node.returns = [], None
@@ -223,7 +225,7 @@ def source_of(package: str, file: str, name: str, names: Mapping[str, Any]) -> C
             scope = dict(names)
             exec(compile(ast.Module([node], []), str(path), "exec"), scope)
             return scope[name]
-    raise LookupError(f"{name} is not in {path}")
+    raise ImportError(f"{name} is not in {package}'s {file}", name=package)
 
 
 def run_lines(method: Any, names: dict[str, Any], first: str, last: str) -> dict[str, Any]:

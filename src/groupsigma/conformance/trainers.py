@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from groupsigma.conformance import own, plugs
 
+#: A trainer's code as it is, and lines of it that are taken out and run.
+CODE, LINES = "own code", "own lines"
+
 
 @dataclass(frozen=True)
 class Trainer:
@@ -39,7 +42,7 @@ class Trainer:
     plug_in: str = "presets alone"
     inside: str = "float32"
     own: Callable[[], Mapping[str, own.Own]] | None = None
-    how: str = "own code"
+    how: str = CODE
     falls: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     rounds: Mapping[str, str] = field(default_factory=dict)
     plug: Callable[[], plugs.Plug] | None = None
@@ -57,7 +60,7 @@ TRAINERS: Mapping[str, Trainer] = {
         Trainer(
             "trl", "trl", "1.16.0", ("trl", "trl-none", "trl-rloo", "trl-async"),
             "metric only: std close to 0 (1e-8)", "none", "no",
-            plug_in="`groupsigma.trainers.trl.GRPOTrainer`, a subclass", own=own.trl, how="own lines",
+            plug_in="`groupsigma.trainers.trl.GRPOTrainer`, a subclass", own=own.trl, how=LINES,
         ),
         Trainer(
             "verl", "verl", "0.9.1", ("verl", "verl-dr-grpo", "verl-rloo", "verl-dapo"),
@@ -86,7 +89,7 @@ TRAINERS: Mapping[str, Trainer] = {
         Trainer(
             "slime", "slime", "0.3.1", ("slime", "slime-dr-grpo"),
             "std > 1e-6, NaN dropped", "refill without a cap", "mixed together",
-            plug_in="dotted paths: filter, rewards, log", own=own.slime, how="own lines", plug=plugs.slime,
+            plug_in="dotted paths: filter, rewards, log", own=own.slime, how=LINES, plug=plugs.slime,
             falls={"alone": [None], **_NAN},
         ),
         Trainer(

@@ -17,7 +17,7 @@ from groupsigma.conformance.filters import FILTERS
 from groupsigma.conformance.formulas import FORMULAS
 from groupsigma.conformance.own import areal_batch, restated, skyrl_batch, slime_batch, trl_lines
 from groupsigma.conformance.suite import FORMULA, code
-from groupsigma.conformance.trainers import TRAINERS
+from groupsigma.conformance.trainers import CODE, LINES, TRAINERS
 from groupsigma.dial import DR_GRPO, GRPO, Dial
 from groupsigma.errors import ArgumentError
 from groupsigma.metrics import group_metrics
@@ -104,7 +104,7 @@ def _filtered(trainer: str, rewards: Sequence[float], formula: Callable[[], tupl
         kept = FILTERS[trainer](rewards)
         return "kept" if kept else "dropped", kept
 
-    return _own_or_formula(trainer, "own lines", own, formula)
+    return _own_or_formula(trainer, LINES, own, formula)
 
 
 def _any(out: Any) -> bool:
@@ -224,10 +224,10 @@ def _t9() -> Shown:
         9, "groups by position where they are unequal", "prompt a: 1 four times; prompt b: 0 three times",
         [
             _own_or_formula(
-                "slime", "own lines", lambda: slime(slime_batch(torch.tensor(r), 4, 2)),
+                "slime", LINES, lambda: slime(slime_batch(torch.tensor(r), 4, 2)),
                 lambda: slime(FORMULAS["slime"](torch.tensor(r))),
             ),
-            _own_or_formula("areal", "own code", lambda: areal(areal_batch(alone, 4)), lambda: areal(strided)),
+            _own_or_formula("areal", CODE, lambda: areal(areal_batch(alone, 4)), lambda: areal(strided)),
         ],
         _text(ours), not ours.any(),
     )  # fmt: skip
@@ -243,9 +243,7 @@ def _t10() -> Shown:
     given = torch.tensor([1.0])
     if not any(one.trainer.startswith("skyrl") for one in seen):
         seen.append(_formula("skyrl", given, True))
-    seen += [
-        _formula("oat oat-grpo", FORMULAS["oat-grpo"](given), True),
-    ]
+    seen.append(_formula("oat oat-grpo", FORMULAS["oat-grpo"](given), True))
     ours = advantages(given)
     return Shown(10, "a group of one", "1", seen, _text(ours), not ours.any())
 
@@ -333,7 +331,7 @@ def _t17() -> Shown:
 
     return Shown(
         17, "NaN > 1e-6 is false", "a group of one, 0.3",
-        [_own_or_formula("slime", "own lines", dropped, lambda: (said(kept), not kept))],
+        [_own_or_formula("slime", LINES, dropped, lambda: (said(kept), not kept))],
         f"is_silent: {is_silent([0.3])}, advantage {_text(advantages([0.3]))}", bool(is_silent([0.3])),
     )  # fmt: skip
 
@@ -361,7 +359,7 @@ def _t19() -> Shown:
     return Shown(
         19, "rows that were copied change a sample standard deviation", "1, 0, 0, 0 once and twice",
         [_own_or_formula(
-            "skyrl, replace", "own code", lambda: told(lambda r: skyrl_batch(r, ["a"] * len(r), "grpo")),
+            "skyrl, replace", CODE, lambda: told(lambda r: skyrl_batch(r, ["a"] * len(r), "grpo")),
             lambda: told(FORMULAS["skyrl"]),
         )],
         f"{ours[0]:.3f} and {ours[1]:.3f}", ours[0] == ours[1],
@@ -381,7 +379,7 @@ def _t20() -> Shown:
     return Shown(
         20, "dividing by a mean that is negative flips every sign", "−1, 0.5, −0.5",
         [_own_or_formula(
-            "skyrl maxrl", "own code", lambda: told(skyrl_batch(torch.tensor(r), ["a"] * 3, "maxrl")),
+            "skyrl maxrl", CODE, lambda: told(skyrl_batch(torch.tensor(r), ["a"] * 3, "maxrl")),
             lambda: told(FORMULAS["skyrl-maxrl"](torch.tensor(r))),
         )], gives, holds,
     )  # fmt: skip

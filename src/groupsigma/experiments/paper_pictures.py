@@ -63,9 +63,8 @@ def identity() -> dict[str, Any]:
         _Seen("b", realised, b, "identity_right_attenuation.csv", "G", "monte_carlo_marker_80000", _fidelity),
     )
     panels = {"a  One group": one, "b  On average": realised}
-    return _figure(
-        3, "The update is the group's standard deviation", panels, seen, "b’s are means of 80,000 simulated groups"
-    )
+    drawn = "b’s are means of 80,000 simulated groups" if seen.startswith("circles") else ""
+    return _figure(3, "The update is the group's standard deviation", panels, seen, drawn)
 
 
 def group_size() -> dict[str, Any]:
@@ -117,8 +116,7 @@ def silent() -> dict[str, Any]:
         b.line(sizes, drawn, _BLUE),
         b.label(62, 0.42, "k/64 put into p^G + (1−p)^G: biased", _RED, "right"),
         b.label(15, 0.18, "G of the 64 answers: unbiased", _BLUE, "right"),
-        b.points([4, 8, 16, 32, 64], [0.59, 0.44, 0.32, 0.23, 0.17], INK),
-        b.points([4, 8, 16], [0.59, 0.43, 0.30], INK),
+        *(b.points(list(row), [share / 100 for share in row.values()], INK) for row in r.TABLE_SILENT.values()),
     ]
     say = f"the closed form at k/64 is off by {100 * (plug[-1] - drawn[-1]):.1f} points at G = 64: k/64 is not p"
     panels = {"a  By solve rate": by_rate, "b  On real data": table}
@@ -143,7 +141,7 @@ def dapo() -> dict[str, Any]:
     try:
         fit = r.dapo_fit()
     except Missing:
-        return _figure(6, "What DAPO leaves out", beside, seen, "nor is DAPO's log")
+        return _figure(6, "What DAPO leaves out", beside, seen, "DAPO's own log is not at hand")
     logged = [
         a.line(fit.step, fit.closed, _GREEN),
         a.line(fit.step, fit.generic, PALE, dash=_DASH),
@@ -255,16 +253,16 @@ class _Seen:
 
 def _points(*published: _Seen) -> str:
     """Draws the published points, and says how far the farthest is from what we compute, panel by panel."""
-    far: dict[str, float] = {}
     try:
-        for seen in published:
-            s = r.series(seen.file)
-            x = seen.x(s) if callable(seen.x) else s[seen.x]
-            seen.layers.append(seen.axes.points(x[:: seen.every], s[seen.y][:: seen.every], INK))
-            off = float(np.nanmax(np.abs(seen.ours(s) - s[seen.y])))
-            far[seen.panel] = max(off, far.get(seen.panel, 0.0))
+        held = [r.series(seen.file) for seen in published]
     except Missing:
         return "the published points are not at hand (GROUPSIGMA_DATA)"
+    far: dict[str, float] = {}
+    for seen, s in zip(published, held, strict=True):
+        x = seen.x(s) if callable(seen.x) else s[seen.x]
+        seen.layers.append(seen.axes.points(x[:: seen.every], s[seen.y][:: seen.every], INK))
+        off = float(np.nanmax(np.abs(seen.ours(s) - s[seen.y])))
+        far[seen.panel] = max(off, far.get(seen.panel, 0.0))
     told = ", ".join(f"{off:.1g} in {letter}" for letter, off in far.items())
     return f"circles: as published; the farthest from what is computed here: {told}"
 

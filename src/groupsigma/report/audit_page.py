@@ -30,10 +30,10 @@ from groupsigma.screen import counted, groups_table
 _LARGEST = 1000
 
 
-def check_size(group_size: int) -> None:
+def check_size(group_size: int, option: str = "--html") -> None:
     """Refuse a group size that the page cannot compute."""
     if group_size > _LARGEST:
-        raise ArgumentError("--html", f"a group size of at most {_LARGEST:,}", f"{group_size:,}")
+        raise ArgumentError(option, f"a group size of at most {_LARGEST:,}", f"{group_size:,}")
 
 
 def audit_page(
@@ -48,10 +48,10 @@ def audit_page(
     price: float | None = None,
     at_rest: bool = False,
 ) -> tuple[str, list[Picture]]:
-    """An audit as one self-contained HTML text, and the pictures in it.
+    """An audit as one self-contained HTML text, and the pictures in it, with at_rest more for files.
 
     Args: findings, course_findings: as `findings` and `course_findings` give them; batch: prompts of an update;
-        price: of 1,000 rollouts; at_rest: also the pictures of what moves on it, for files.
+        price: of 1,000 rollouts; at_rest: also pictures of what moves on it.
     """
     tally = groups.tally()
     spread = mixture(tally) if tally.n_correct is not None else None
@@ -110,7 +110,7 @@ def _rule(told: dict[str, Any], G: int) -> str:
         "history" in row for row in told["rows"]
     ) else ""  # fmt: skip
     if any("update" in row for row in told["rows"]):
-        together += "; of updates that of the mean problem is 1"
+        together += "; updates are relative to the mean problem's"
     if told["all"] <= MOST:
         return f"All {told['all']:,}, the likeliest to be mixed first{together}."
     return (

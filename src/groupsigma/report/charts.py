@@ -131,7 +131,7 @@ def silence_over_time(course: Course) -> Any:
         )
     for values, color in lines.values():
         layers += [axes.line(at, values, color), axes.points(at, values, color)]
-    layers += ends_named(axes, at, lines)
+    layers += ends_named(axes, {name: (float(at[-1]), values[-1], color) for name, (values, color) in lines.items()})
     if course.half_silent_step is not None:
         step = float(course.half_silent_step)
         layers += [axes.line([step, step], [0, 1], PALE, dash=(2, 3), width=1.4)]
@@ -149,7 +149,8 @@ def gradient_over_time(course: Course) -> Any:
     layers: list[Any] = []
     for values, color in lines.values():
         layers += [axes.line(at, values, color), axes.points(at, values, color)]
-    return layered(*layers, *ends_named(axes, at, lines))
+    ends = {name: (float(at[-1]), values[-1], color) for name, (values, color) in lines.items()}
+    return layered(*layers, *ends_named(axes, ends))
 
 
 def _over_steps(course: Course, what: str, up: tuple[float, ...]) -> tuple[Axes, Floats]:
@@ -165,14 +166,18 @@ def over_steps(words: str, what: str, up: tuple[float, ...], first: int, last: i
     return Axes(words, what, tuple(ticks.tolist()), up, percent, end=last + (last - first) * 0.14)
 
 
-def ends_named(axes: Axes, at: Floats, lines: Mapping[str, tuple[Any, str]]) -> list[Any]:
-    """The name of each line behind its end, names that would touch moved apart; lines: values and colour by name."""
-    gap, order = 0.06 * axes.up[-1], sorted(lines, key=lambda name: float(lines[name][0][-1]))
-    heights = [float(lines[name][0][-1]) for name in order]
-    for i in range(1, len(heights)):
-        heights[i] = max(heights[i], heights[i - 1] + gap)
-    beside = float(at[-1]) + 0.015 * float((axes.end or at[-1]) - axes.across[0])
-    return [axes.label(beside, height, name, lines[name][1]) for name, height in zip(order, heights, strict=True)]
+def ends_named(axes: Axes, ends: Mapping[str, tuple[float, float, str]]) -> list[Any]:
+    """The name of each line behind its end, names that would touch moved apart; ends: x, y and colour by name."""
+    wide, gap = float((axes.end or axes.across[-1]) - axes.across[0]), 0.06 * axes.up[-1]
+    placed: list[tuple[float, float]] = []
+    layers = []
+    for name in sorted(ends, key=lambda name: ends[name][1]):
+        x, height, color = ends[name]
+        below = [up for at, up in placed if abs(at - x) < 0.1 * wide]
+        height = max([height, *(up + gap for up in below)])
+        placed.append((x, height))
+        layers.append(axes.label(x + 0.015 * wide, height, name, color))
+    return layers
 
 
 def _tenth(p: Floats) -> Any:

@@ -40,14 +40,19 @@ def compare_page(found: Comparison, findings: Sequence[Finding], a: Groups, b: G
     ]
     if a is not b and a.step is not None and b.step is not None:
         n = f"By window of steps, as logged; n = {a.problems:,} and {b.problems:,} groups."
-        told = "share of A and of B by step; the table has the quarters"
         pictures += [
-            Picture("steps", "Silent groups over the steps", n, f"silent {told}", _over_time(a, b, ("silent",))),
+            Picture(
+                "steps",
+                "Silent groups over the steps",
+                n,
+                "silent share of A and of B by step; the table has the quarters",
+                _over_time(a, b, ("silent",)),
+            ),
             Picture(
                 "sides",
                 "All right and all wrong over the steps",
                 f"Solid all right, dashed all wrong. {n}",
-                f"all right and all wrong {told}",
+                "share of A and of B that is all right and that is all wrong, by step",
                 _over_time(a, b, ("right", "wrong")),
             ),
         ]
@@ -90,15 +95,14 @@ def _over_time(a: Groups, b: Groups, kinds: Sequence[str]) -> Any:
     what, up = ("mean σ", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)) if spread else ("share of groups", (0, 0.25, 0.5, 0.75, 1))
     axes = over_steps("training step", what, up, int(steps.min()), int(steps.max()), percent=not spread)
     layers: list[Any] = []
-    lines: dict[str, tuple[Floats, str]] = {}
-    end = 0.0
+    ends: dict[str, tuple[float, float, str]] = {}
     for kind, dash in zip(kinds, ((), (5, 4)), strict=False):
         for letter, (side, color) in sides.items():
             at, share = _by_window(side, kind)
             layers += [axes.line(at, share, color, dash=dash), axes.points(at, share, color)]
-            lines[letter if len(kinds) == 1 else f"{letter} {kind}"] = (share, color)
-            end = max(end, float(at[-1]))
-    return layered(*layers, *ends_named(axes, np.array([end]), lines))
+            name = letter if len(kinds) == 1 else f"{letter} {kind}"
+            ends[name] = (float(at[-1]), float(share[-1]), color)
+    return layered(*layers, *ends_named(axes, ends))
 
 
 def _by_window(groups: Groups, kind: str) -> tuple[Floats, Floats]:

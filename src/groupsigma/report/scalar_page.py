@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from groupsigma import __version__
 from groupsigma.figures import COLORS, INK
@@ -16,20 +15,15 @@ from groupsigma.report.tables import tabled
 from groupsigma.scalar_course import ScalarCourse
 from groupsigma.scalar_screen import head, stretches_table
 
-_LINES = {"silent": INK, "all_wrong": COLORS["dr-grpo"], "all_right": COLORS["dapo"], "reward": COLORS["grpo"]}
+_COLORS = {"silent": INK, "all_wrong": COLORS["dr-grpo"], "all_right": COLORS["dapo"], "reward": COLORS["grpo"]}
 
 
 def scalar_page(course: ScalarCourse) -> tuple[str, list[Picture]]:
-    """A trainer's own numbers as one HTML text, and the picture in it."""
+    """A trainer's own numbers as one HTML text, and the picture in it, if these can be drawn."""
     missing = Finding("What these numbers cannot tell", "; ".join(course.missing), course.remedy)
-    picture = Picture(
-        "own-numbers",
-        "The trainer's own numbers",
-        f"Means over stretches of its steps; {', '.join(course.names.values())}.",
-        "the table beside has the numbers",
-        _chart(course),
-    )
-    beside = f'<div class="pair">{picture.on_page()}{tabled(stretches_table(course))}</div>'
+    shares, table = _shares(course), tabled(stretches_table(course))
+    pictures = [_picture(course, shares)] if shares else []
+    beside = f'<div class="pair">{"".join(p.on_page() for p in pictures)}{table}</div>'
     text = page(
         course.source,
         [f"{head(course)}."],
@@ -37,20 +31,32 @@ def scalar_page(course: ScalarCourse) -> tuple[str, list[Picture]]:
         [section("The run, step by step", beside)],
         made_by=f"groupsigma {__version__}, audit",
     )
-    return text, [picture]
+    return text, pictures
 
 
-def _chart(course: ScalarCourse) -> Any:
-    cut = course.stretches[:-1] or course.stretches
-    axes = over_steps("training step", "share, or mean reward", (0, 0.25, 0.5, 0.75, 1), cut[0].first, cut[-1].last)
+def _shares(course: ScalarCourse) -> dict[str, tuple[list[float], list[float]]]:
+    """The middle steps and the values of what has any and lies between 0 and 1, by role."""
+    found = {}
+    for role in _COLORS:
+        known = [(s, v) for s in course.stretches[:-1] or course.stretches if (v := getattr(s, role)) is not None]
+        if known and all(0 <= v <= 1 for _, v in known):
+            found[role] = ([(s.first + s.last) / 2 for s, _ in known], [v for _, v in known])
+    return found
+
+
+def _picture(course: ScalarCourse, shares: Mapping[str, tuple[list[float], list[float]]]) -> Picture:
+    first, last = course.stretches[0].first, course.stretches[-1].last
+    axes = over_steps("training step", "share, or mean reward", (0, 0.25, 0.5, 0.75, 1), first, last)
     layers: list[Any] = []
-    lines: dict[str, tuple[list[float], str]] = {}
-    for role, color in _LINES.items():
-        known = [(s, v) for s in cut if (v := getattr(s, role)) is not None]
-        values = [v for _, v in known]
-        if values and min(values) >= 0 and max(values) <= 1:
-            at = [(s.first + s.last) / 2 for s, _ in known]
-            layers += [axes.line(at, values, color), axes.points(at, values, color)]
-            lines[role.replace("_", " ")] = (values, color)
-    end = np.array([(cut[-1].first + cut[-1].last) / 2])
-    return layered(*layers, *ends_named(axes, end, lines))
+    ends = {}
+    for role, (at, values) in shares.items():
+        color = _COLORS[role]
+        layers += [axes.line(at, values, color), axes.points(at, values, color)]
+        ends[role.replace("_", " ")] = (at[-1], values[-1], color)
+    return Picture(
+        "own-numbers",
+        "The trainer's own numbers",
+        f"Means over stretches of its steps: {', '.join(role.replace('_', ' ') for role in shares)}.",
+        "the table beside has the numbers",
+        layered(*layers, *ends_named(axes, ends)),
+    )

@@ -80,9 +80,14 @@ const views = (() => {
       x: { title: "group size G", ticks: powers, of: plot.log(2, last), text: String },
       y: { title: "silent share of groups", ticks: [0, 0.25, 0.5, 0.75, 1].map((t) => t * top), of: plot.linear(0, top), text: (t) => percent(t, 0) },
     });
-    const known = sizes.filter((s) => s.low !== null && s.high !== null);
-    if (known.length > 1) layer.append(plot.area(known.map((s) => [across(s.G), up(s.high)]), known.map((s) => [across(s.G), up(s.low)]), { class: "between" }));
-    else for (const s of known) layer.append(shape("line", { class: "reach", x1: across(s.G), x2: across(s.G), y1: up(s.low), y2: up(s.high) }));
+    // An interval is not drawn over sizes between that have none.
+    const runs = [[]];
+    for (const s of sizes) s.low !== null && s.high !== null ? runs.at(-1).push(s) : runs.push([]);
+    for (const run of runs) {
+      if (run.length > 1) layer.append(plot.area(run.map((s) => [across(s.G), up(s.high)]), run.map((s) => [across(s.G), up(s.low)]), { class: "between" }));
+      else for (const s of run) layer.append(shape("line", { class: "reach", x1: across(s.G), x2: across(s.G), y1: up(s.low), y2: up(s.high) }));
+    }
+    const known = runs.flat();
     layer.append(
       plot.line(sizes.map((s) => [across(s.G), up(s.silent)]), { class: "main" }),
       shape("line", { class: "cursor", x1: across(here.G), x2: across(here.G), y1: up(0), y2: up(top) }),

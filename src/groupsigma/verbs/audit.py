@@ -108,7 +108,7 @@ def audit(
     if html is not None or figures is not None:
         from groupsigma.report.audit_page import check_size
 
-        check_size(group_size)
+        check_size(group_size, "--html" if html is not None else "--figures")
     columns = Columns(prompt_id, reward, rate, correct, answers, step, count, right_from)
     options: dict[str, Any] = dict(
         group_size=group_size, dial=rule, dial_name=dial, false_positive=false_positive, false_negative=false_negative
@@ -123,7 +123,7 @@ def audit(
     if columns == Columns() and layout is None and own_numbers(source, as_json, tests, html, figures):
         return
     groups = load(source, columns, how)
-    if config is None and data_out is None and filtered(groups, as_json, tests, html):
+    if config is None and data_out is None and filtered(groups, as_json, tests, html, figures):
         return
     result = run(groups, **options)
     run_over_time = over_time(groups, window, cost_per_1k, rule, dial)

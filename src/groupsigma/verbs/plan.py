@@ -135,7 +135,9 @@ def plan(
         return plan_page(found, dial)
 
     choice = None
-    rollouts = ROLLOUTS if config == "verl" and not repeat else ""
+    # A trainer that replaces silent groups, or has rows repeated, counts on groups of one size.
+    ragged = config == "verl" and not repeat and aim.dial.keep == "all"
+    rollouts = ROLLOUTS if ragged else ""
     if data_out is not None:
         from groupsigma.rewrite import planned
 

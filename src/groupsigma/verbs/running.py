@@ -37,13 +37,15 @@ def described(course: Any, findings: Any) -> dict[str, Any]:
     return {**course.to_dict(), "findings": [vars(f) for f in findings]}
 
 
-def filtered(groups: Any, as_json: bool, limits: Sequence[Limit], html: str | None = None) -> bool:
+def filtered(
+    groups: Any, as_json: bool, limits: Sequence[Limit], html: str | None = None, figures: Path | None = None
+) -> bool:
     """Says that a log which may be filtered lacks its silent groups, in place of wrong shares; whether it did."""
     if groups.intake is None or not groups.intake.filter:
         return False
-    from groupsigma.removed import silent_removed
+    from groupsigma.removed import LIKELY, silent_removed
 
-    removed = silent_removed(groups)
+    removed = silent_removed(groups, LIKELY)
     if removed is None or not removed.removed:
         return False
     from groupsigma.course_findings import removed_finding
@@ -55,6 +57,8 @@ def filtered(groups: Any, as_json: bool, limits: Sequence[Limit], html: str | No
         from groupsigma.report.removed_page import removed_page
 
         write_page(html, removed_page(groups, finding))
+    if figures is not None:
+        typer.echo("no figures: without its silent groups a log has no shares to draw", err=True)
     if as_json:
         told = {"silent": None, "removed": removed.to_dict(), "findings": [vars(finding)], "notes": list(groups.notes)}
         print_json({"schema": "groupsigma.removed/1", "source": groups.source, **told, "metrics": metrics})
