@@ -166,6 +166,21 @@ def test_a_last_line_that_is_cut_is_never_lost_without_a_word(tmp_path, layout):
     assert load(folder, reading=Reading(layout=layout)).intake.rows == 63
 
 
+@pytest.mark.parametrize(("layout", "name"), [("verifiers", "example_id"), ("lm-eval", "doc_id")])
+def test_an_answer_without_its_problem_is_refused_not_pooled(tmp_path, layout, name):
+    """The run's name alone is no prompt; and of a layout asked for by name, its files beside it are no answers."""
+    folder = logs.WRITERS[layout](tmp_path / "run", answers(((1, 2), (2, 2))))
+    path = logs.data_files(folder)[0]
+    whole = path.read_text()
+    path.write_text(whole.replace(f'"{name}"', '"other"', 1))
+    for asked in (None, layout):
+        if asked or layout != "verifiers":  # told by the first row
+            with pytest.raises(SourceError, match="needs a prompt, got none"):
+                load(folder, reading=Reading(layout=asked))
+    kept = load(folder, reading=Reading(layout=layout, skip_bad=True)).intake
+    assert (kept.refused, kept.scorable, kept.rows) == (1, 3, 4)
+
+
 def test_a_last_line_that_duckdb_alone_refuses_is_not_lost_either(tmp_path):
     """Half a surrogate pair in a field that is not read: JSON to Python, so the answer counts; lost 1 time in 50."""
     folder = logs.verl(tmp_path / "run", [a for step in range(1, 5) for a in answers(((1, 2),), step)])
@@ -176,11 +191,19 @@ def test_a_last_line_that_duckdb_alone_refuses_is_not_lost_either(tmp_path):
         assert load(folder, reading=Reading(layout="verl", skip_bad=True)).intake.rows == 8
 
 
-def test_a_damaged_archive_is_said_in_few_words(tmp_path):
+@pytest.mark.parametrize(
+    ("mark", "at", "value"),
+    [
+        (b"PK\x03\x04", 26, 60_000),  # the length of an entry's name
+        (b"PK\x01\x02", 6, 214),  # a version of zip that there is not
+        (b"PK\x01\x02", 8, 1),  # encrypted
+    ],
+)
+def test_a_damaged_archive_is_said_in_few_words(tmp_path, mark, at, value):
     path = logs.data_files(logs.WRITERS["inspect"](tmp_path / "run", answers()))[0]
     data = bytearray(path.read_bytes())
-    at = data.rindex(b"PK\x03\x04")
-    data[at + 26 : at + 28] = (60_000).to_bytes(2, "little")  # the length of an entry's name
+    start = data.rindex(mark) + at
+    data[start : start + 2] = value.to_bytes(2, "little")
     path.write_bytes(bytes(data))
     with pytest.raises(SourceError) as caught:
         load(path)

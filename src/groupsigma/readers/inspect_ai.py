@@ -33,7 +33,7 @@ def unpack(source: Path, target: Path) -> None:
         with target.open("w", encoding="utf-8", errors="replace") as out:
             for sample in samples:
                 out.write(json.dumps(_line(sample, task, model), ensure_ascii=False) + "\n")
-    except (ValueError, KeyError, OSError, RecursionError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise SourceError(source.name, "a log that inspect_ai finished writing", _said(error), hint=_HINT) from None
 
 

@@ -51,7 +51,9 @@ def recognise(paths: Sequence[str], asked: str | None, folders: bool) -> Recogni
     of = {path: _layout(path, keys[path]) for path in keys}
     if asked is not None:
         layout = LAYOUTS[asked]
-        fitting = _fitting(layout, paths, of, keys) or list(paths)
+        # Asked for against the looks of it: the files that have some of its fields, or else all.
+        alike = [path for path in paths if layout.fields.keys() & keys.get(path, {}).keys()]
+        fitting = _fitting(layout, paths, of, keys) or alike or list(paths)
         return _adapted(layout, fitting, keys, [path for path in paths if path not in fitting], "as asked")
     found = list(dict.fromkeys(layout.name for layout in of.values() if layout is not None))
     if len(found) > 1 and SLIME.name in found:

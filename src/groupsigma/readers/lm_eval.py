@@ -53,7 +53,8 @@ LM_EVAL = Layout(
     fields=dict.fromkeys(("doc_id", "resps", "filter"), TEXT),
     recognise=has("doc_id", "resps", "filtered_resps"),
     adapt=_adapt,
-    prompt=r"concat_ws(' ', nullif(regexp_extract(parse_filename(filename), 'samples_(.*)_\d{4}-', 1), ''), doc_id)",
+    prompt=r"CASE WHEN doc_id IS NOT NULL THEN "
+    r"concat_ws(' ', nullif(regexp_extract(parse_filename(filename), 'samples_(.*)_\d{4}-', 1), ''), doc_id) END",
     group="parse_path(filename)[-2]",
     reward="score",
 )

@@ -14,7 +14,8 @@ VERIFIERS = Layout(
         "example_id" in keys and "reward" in keys and ("is_completed" in keys or "completion" in keys)
     ),
     # One environment's example 0 is not another's: {env}--{model} names the run.
-    prompt="concat_ws(' ', nullif(regexp_extract(filename, '([^/]+--[^/]+)/[^/]*/[^/]*$', 1), ''), example_id)",
+    prompt="CASE WHEN example_id IS NOT NULL THEN concat_ws(' ', "
+    "nullif(regexp_extract(filename, '([^/]+--[^/]+)/[^/]*/[^/]*$', 1), ''), example_id) END",
     text="completion",
     split="'eval'",
     dead="coalesce(error NOT IN ('', 'false', 'null', '[]', '{}'), false)",
