@@ -341,3 +341,14 @@ def test_a_real_run_early_and_late(data_dir):
     found = both(early, late)
     assert found["silent"].a.value == pytest.approx(0.439, abs=5e-4) and found["silent"].real and found.paired
     assert found["all_right"].real and found["all_right"].difference > 0 > found["all_wrong"].difference
+
+
+def test_sides_that_shift_are_told_where_their_silence_does_not():
+    """As many silent groups, but all right in one run and all wrong in the other."""
+    rng = np.random.default_rng(0)
+    p = rng.beta(0.3, 1.2, 600)
+    hard, easy = (Groups(np.arange(600), rng.binomial(8, x), np.full(600, 8)) for x in (p, 1 - p))
+    found = compare(hard, easy, rng=np.random.default_rng(1), resamples=200)
+    assert not found["silent"].real and found["all_right"].real
+    first = compare_findings(found)[0]
+    assert first.title.startswith("Silent shares are not told apart") and "told apart are all wrong -" in first.evidence

@@ -76,3 +76,14 @@ def test_money_is_said_where_a_price_is():
     (found,) = [f for f in course_findings(told) if "of the answers went" in f.title]
     assert f"{told.cost:,.2f} of {told.cost_all:,.2f}" in found.title
     assert told.cost == pytest.approx(3 * told.spent / 1000)
+
+
+def test_a_short_run_is_not_said_to_be_explained():
+    """A difference that is neither small nor beyond chance says nothing either way; 512 groups are not there at all."""
+    said = [f for seed in range(12) for f in course_findings(course(run(seed, prompts=40, batch=24, steps=6)))]
+    unsure = [
+        f for f in said if f.title == "The silence does not contradict the closed form, as far as so few groups tell"
+    ]
+    assert unsure and all("more groups would tell: chance alone may reach" in f.remedy for f in unsure)
+    spent = [f for f in said if "went into silent groups" in f.title]
+    assert spent and all("a run of 144 groups is too short" in f.evidence for f in spent)

@@ -635,8 +635,7 @@ def test_a_package_that_is_missing_is_one_clear_error(tmp_path, monkeypatch):
     with pytest.raises(ArgumentError) as error:
         Referee("math")
     assert str(error.value) == (
-        "checker: needs the package math-verify, got No module named 'math_verify'\n"
-        "hint: pip install 'groupsigma[train]'"
+        "checker: needs the package math-verify, got No module named 'math_verify'\nhint: pip install '.[train]'"
     )
 
 

@@ -531,7 +531,8 @@ def test_a_trainers_own_numbers_have_a_page(browser, tmp_path, steps):
     assert code == 0 and "What these numbers cannot tell" in out, err
     assert {path.name for path in folder.iterdir()} == {"own-numbers.svg", "own-numbers.png"}
     page = opened(browser, target, width=400)
-    assert page.locator(".findings h3").all_inner_texts() == ["What these numbers cannot tell"]
+    said = f"{percent((steps + 1) / 160)} of the groups were silent, by the trainer's own number"
+    assert page.locator(".findings h3").all_inner_texts() == [said, "What these numbers cannot tell"]
     last = page.locator("tbody tr").last.locator("td").all_inner_texts()
     assert last[:2] == ["0.500", percent((steps + 1) / 160)]
     assert page.evaluate("document.documentElement.scrollWidth") <= 400 and page.troubles == []

@@ -266,6 +266,18 @@ def test_where_one_size_serves_all_no_tries_are_printed():
     assert trainer(plan_settings(uneven)["trl"].text) is None and "--data-out FILE" in plan_settings(uneven)["trl"].text
 
 
+def test_a_batch_that_is_more_than_the_problems_is_said():
+    small = plan(GROUPS, budget=900)
+    kept = int((small.tries > 0).sum())
+    for made in plan_settings(small, batch=kept + 1).values():
+        assert (
+            f"{kept} problems do not fill a batch of {kept + 1}, and trainers drop what does not: --batch B"
+            in made.text
+        )
+    assert all("do not fill" not in made.text for made in plan_settings(small, batch=kept).values())
+    assert "90 problems do not fill a batch of 91" in audited(GRPO, batch=91)["trl"].text
+
+
 def test_verl_takes_the_tries_from_its_own_column():
     uneven = plan(GROUPS, budget=900)
     data = Data("k.parquet", "qid", rollouts=ROLLOUTS)
@@ -282,7 +294,7 @@ def test_verl_takes_the_tries_from_its_own_column():
     assert plan_settings(uneven, 100_000, data)["verl"].options["actor_rollout_ref.rollout.n"] == np.ceil(each.mean())
     counted = plan_settings(plan(GROUPS, budget=900, weight="proportional"), data=data)["verl"]
     assert overrides(counted.text)["+algorithm.groupsigma.weight"] == "proportional"
-    assert f"updates are {each.mean() / n:.2f} of the answers'" in counted.text and "same direction" not in counted.text
+    assert f"updates are {each.mean() / n:.2f} times as large" in counted.text and "same direction" not in counted.text
     plain = plan_settings(uneven, data=Data("k.parquet", "qid"))["verl"]
     assert plain.options["algorithm.adv_estimator"] == "grpo" and "__rollout_n__" not in plain.text
 

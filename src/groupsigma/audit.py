@@ -61,6 +61,7 @@ class Audit:
     """What `audit` found; every number that the screen shows, and more.
 
     Attributes:
+        prompts: how many different prompts these are, where one may come at several steps; else None.
         problems, answers: problems and scorable answers read; unscorable: answers left out;
             unscored_problems: problems without any scorable answer.
         answers_per_problem: (least, mean, most), zeros where only rates are known.
@@ -85,6 +86,7 @@ class Audit:
     dial: str
     formula: str
     problems: int
+    prompts: int | None
     answers: int
     unscorable: int
     unscored_problems: int
@@ -108,6 +110,11 @@ class Audit:
     unseen: str
     strain: float | None
     notes: tuple[str, ...]
+
+    @property
+    def unit(self) -> str:
+        """What is counted: a group where prompts come several times, else a problem."""
+        return "problem" if self.prompts is None or self.prompts == self.problems else "group"
 
     @property
     def best(self) -> Split:
@@ -200,6 +207,7 @@ def audit(
         dial=dial_name or name_of(dial),
         formula=dial.formula,
         problems=groups.problems,
+        prompts=groups.prompts,
         answers=groups.answers,
         unscorable=groups.n_unscorable,
         unscored_problems=groups.n_empty,

@@ -270,7 +270,7 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        hint = "pip install 'groupsigma[train]'"
+        hint = "pip install '.[train]'"
         raise ArgumentError("checker", f"the package {name.replace('_', '-')}", str(error), hint=hint) from None
 
 

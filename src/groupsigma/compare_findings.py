@@ -67,7 +67,9 @@ def _silence(found: Comparison) -> Finding | None:
     )
     if d.equal:
         return Finding("Both have the same silent share", evidence, "nothing here tells the two apart")
+    cause = " and ".join(f"{n} {_stated(x)}" for n, x in (("all wrong", wrong), ("all right", right)) if x.real)
     if not d.real:
+        evidence += f"; told apart are {cause}" if cause else ""
         return Finding(f"Silent shares are not told apart: {_stated(d)}", evidence, _more(d, found))
     title = f"B has {abs(100 * d.difference):.1f} points {'fewer' if d.difference < 0 else 'more'} silent groups than A"
     evidence += f"; {_stated(d)}"
@@ -75,7 +77,6 @@ def _silence(found: Comparison) -> Finding | None:
         low, high = (100 * x for x in found.silent_bounds)
         doubt = ", so even the sign is the fit's" if low <= 0 <= high else ""
         evidence += f"; of all spreads that fit the counts, from {low:+.1f} to {high:+.1f} points{doubt}"
-    cause = " and ".join(f"{n} {_stated(x)}" for n, x in (("all wrong", wrong), ("all right", right)) if x.real)
     return Finding(title, evidence, cause or "neither all wrong nor all right alone is told apart")
 
 

@@ -95,7 +95,12 @@ def _closed_form(course: Course) -> Finding:
         f"foretold {w.silent_predicted:.1%}, came {w.came:.1%}, over {w.foretold:,} groups: difference "
         f"{100 * off:+.1f} points, chance alone ±{100 * w.noise:.1f}"
     )
-    if abs(off) <= max(_OFF, _CHANCE * w.noise):
+    if _OFF < abs(off) <= _CHANCE * w.noise:
+        title = "The silence does not contradict the closed form, as far as so few groups tell"
+        return Finding(
+            title, evidence, f"more groups would tell: chance alone may reach {100 * _CHANCE * w.noise:.1f} points"
+        )
+    if abs(off) <= _OFF:
         title = f"The closed form explains the silence to within {max(100 * abs(off), 0.1):.1f} points"
         if abs(off) > _CHANCE * w.noise:
             evidence += ": more than chance, as beliefs about moving prompts lag, and too little to matter"
@@ -139,11 +144,13 @@ def _spent(course: Course) -> Finding | None:
     money = f", {course.cost:,.2f} of {course.cost_all:,.2f}" if course.cost is not None else ""
     title = f"{course.spent_share:.1%} of the answers went into silent groups: {course.spent:,}{money}"
     many = max(ENOUGH, course.whole.groups // 16)
-    if course.half_silent_step is None:
+    if course.whole.groups < many:
+        evidence = f"a run of {course.whole.groups:,} groups is too short to say from which step on half are silent"
+    elif course.half_silent_step is None:
         evidence = f"no {many:,} groups in a row are half silent"
     else:
         evidence = f"from step {course.half_silent_step} on the next {many:,} groups are at least half silent"
-    return Finding(title, evidence, "a plan spends them where groups are mixed: groupsigma plan, with these counts")
+    return Finding(title, evidence, "a plan spends them where groups are mixed: groupsigma plan on this log")
 
 
 def _unchecked(course: Course) -> Finding | None:

@@ -54,8 +54,8 @@ def _silence(audit: Audit) -> Finding:
     title = f"{best.silent.value:.1%} of the groups at G = {G} teach nothing"
     if best.method == "estimated" and low is not None and high is not None and high - low > _WIDE:
         title = f"Between {low:.1%} and {high:.1%} of the groups at G = {G} teach nothing; these data tell no more"
-        few = f"{audit.answers_per_problem[1]:.3g} answers a problem on {audit.problems:,} problems"
-        return Finding(title, few, "more answers a problem, or more problems")
+        few = f"{audit.answers_per_problem[1]:.3g} answers a {audit.unit} on {audit.problems:,} {audit.unit}s"
+        return Finding(title, few, f"more answers a {audit.unit}, or more {audit.unit}s")
     evidence = f"{best.all_wrong.value:.1%} all wrong, {best.all_right.value:.1%} all right ({_how(best)})"
     if best.silent.value < _FEW:
         return Finding(title, evidence, little(audit.unseen))
@@ -65,8 +65,8 @@ def _silence(audit: Audit) -> Finding:
     hopeless = (audit.never or 0.0) + (audit.always or 0.0)
     if 0 < hopeless < 1 and audit.silent_of_the_rest is not None:
         steps.append(
-            f"without the {hopeless:.1%} logged as never or always solved {audit.silent_of_the_rest:.1%} "
-            f"stay silent (some of them would be mixed later: keep a few in)"
+            f"without the {hopeless:.1%} of {audit.unit}s logged as never or always solved "
+            f"{audit.silent_of_the_rest:.1%} stay silent (some of them would be mixed later: keep a few in)"
         )
     larger = next((s for s in audit.sizes if (s.group_size or 0) >= 2 * G), None)
     if larger is not None and larger.group_size is not None:
@@ -108,7 +108,7 @@ def _group_size(audit: Audit) -> Finding | None:
     hard = next(b for b in audit.bands if b.name == "0-.1")
     on_hard = f"{hard.fidelity:.1%} on problems solved less than 10% of the time" if hard.fidelity is not None else ""
     title = f"Groups of {G} realise {audit.fidelity:.1%} of {spoken(audit.dial)}'s large-group update"
-    evidence = on_hard or "no problem was solved less than 10% of the time but sometimes"
+    evidence = on_hard or "no problem was solved sometimes, but less than 10% of the time"
     if need is None:
         remedy = "no problem was solved sometimes as logged: more answers a problem would tell which can be"
     elif need <= G and not audit.required_is_least:

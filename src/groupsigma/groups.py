@@ -194,6 +194,11 @@ class Groups:
         return int(self.count.sum())
 
     @property
+    def prompts(self) -> int | None:
+        """How many different prompts come at the steps of a run; None where there are no steps."""
+        return None if self.step is None else len(arrays.factorize(self.prompt_ids)[1])
+
+    @property
     def answers(self) -> int:
         """How many scorable answers they hold; 0 when only rates are known."""
         return int((self.count * self.n_rollouts).sum())

@@ -69,9 +69,11 @@ def counted(audit: Audit) -> str:
     """What was read, in a line."""
     least, mean, most = audit.answers_per_problem
     each = f"{most} each" if least == most else f"{mean:.4g} each ({least} to {most})"
-    text = many(audit.problems, "problem")
+    text = many(audit.problems, audit.unit)
+    if audit.unit == "group" and audit.prompts is not None:
+        text += f" of {many(audit.prompts, 'prompt')}"
     text += f", {many(audit.answers, 'answer')}, {each}" if audit.answers else ", solve rates only"
-    text += f", mean {'reward' if audit.never is None else 'solve rate'} over problems {audit.mean_reward:.3f}"
+    text += f", mean {'reward' if audit.never is None else 'solve rate'} over {audit.unit}s {audit.mean_reward:.3f}"
     if audit.unscorable:
         text += f"; {many(audit.unscorable, 'unscorable answer')} left out"
     if audit.unscored_problems:

@@ -116,6 +116,7 @@ def audit_settings(audit: Audit, dial: Dial, batch: int = 64, data: Data | None 
     if audit.group_size < 2:
         raise ArgumentError("--config", "groups of at least 2", f"G = {audit.group_size}")
     cap, said = _cap(dial, audit.best.silent.value, B)
+    said = (*said, *_too_few(audit.problems, B))
     about = f"{audit.source or 'groups'}, audited at G = {audit.group_size} under {spoken(audit.dial)}"
     return _both(_Run(audit.group_size, B, dial, cap, data, (about, *said)))
 
@@ -145,9 +146,10 @@ def plan_settings(
     cap, said = _cap(dial, _silent(plan, G), B)
     notes = [f"{plan.source or 'beliefs'}, planned: {total.problems:,} problems, {least} to {most} tries each", *said]
     repeated = data is not None and data.repeated
+    notes += () if repeated else _too_few(total.problems, B)
     if repeated:
         notes.append(f"a problem with more tries than {G} has several rows, each a group of {G}")
-    elif least < most and (worth := _worth(plan, G)) is not None:
+    elif least < most and not (data is not None and data.rollouts) and (worth := _worth(plan, G)) is not None:
         cost = G * total.problems / total.rollouts
         notes.append(f"{G} answers for each have {worth:.1%} of the plan's value for {cost:.1%} of its answers")
     if data is None:
@@ -181,6 +183,13 @@ def _batch(batch: int) -> int:
 
 def _both(run: _Run) -> dict[str, Settings]:
     return {"trl": _trl(run), "verl": _verl(run)}
+
+
+def _too_few(problems: int, batch: int) -> tuple[str, ...]:
+    """That a batch is more than all problems: trainers leave a batch out that they cannot fill."""
+    if problems >= batch:
+        return ()
+    return (f"{problems:,} problems do not fill a batch of {batch:,}, and trainers drop what does not: --batch B",)
 
 
 def _cap(dial: Dial, silent: float, batch: int) -> tuple[int | None, tuple[str, ...]]:
@@ -291,8 +300,9 @@ def _verl(run: _Run) -> Settings:
     if loss := _loss(run.dial):
         options["actor_rollout_ref.actor.loss_agg_mode"] = _LOSS[loss]
         if own and _LOSS[loss].startswith("seq-mean"):
+            part = run.mean / run.most
             notes.append(
-                f"verl divides by the rows of a full batch: updates are {run.mean / run.most:.2f} of the answers'"
+                f"verl's loss divides by a full batch's rows, padding too: updates are {part:.2f} times as large"
             )
     if run.dial.keep == "mixed":
         options["algorithm.filter_groups.enable"] = True

@@ -68,7 +68,7 @@ def _items(kind: str, n: int, rng: np.random.Generator, digits: int) -> list[tup
     try:
         from reasoning_gym.factory import create_dataset
     except ImportError:
-        hint = "pip install 'groupsigma[train]', or keep the rows' file beside the results"
+        hint = "pip install '.[train]', or keep the rows' file beside the results"
         raise ArgumentError("gym", "reasoning-gym", "none installed", hint=hint) from None
     source, found = SOURCES[kind], list[tuple[str, str]]()
     while len(found) < n:

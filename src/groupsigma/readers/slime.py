@@ -18,9 +18,7 @@ _UNJUDGED = ("aborted", "failed", "pending")
 def unpack(source: Path, target: Path) -> None:
     """One line an answer."""
     if find_spec("torch") is None:
-        raise SourceError(
-            source.name, "torch to open it", "an environment without", hint="pip install 'groupsigma[train]'"
-        )
+        raise SourceError(source.name, "torch to open it", "an environment without", hint="pip install '.[train]'")
     import torch
 
     try:

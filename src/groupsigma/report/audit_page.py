@@ -24,7 +24,7 @@ from groupsigma.report.picture import Picture, gallery
 from groupsigma.report.rows import MOST, rows
 from groupsigma.report.sizes import sizes
 from groupsigma.report.tables import tabled
-from groupsigma.screen import counted, groups_table
+from groupsigma.screen import counted, groups_table, many
 
 #: Beyond it a browser would compute for seconds at every turn.
 _LARGEST = 1000
@@ -65,7 +65,7 @@ def audit_page(
         told_by_size, points = sizes(audit, groups, tally, spread, where), marks(dial, audit.dial)
         data["dial-data"] = {
             "group_size": audit.group_size,
-            "problems": audit.problems,
+            "counted": many(audit.problems, audit.unit),
             "keep": dial.keep,
             "batch": batch,
             "price": price,

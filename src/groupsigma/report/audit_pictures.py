@@ -11,6 +11,7 @@ from groupsigma.presets import spoken
 from groupsigma.report import charts
 from groupsigma.report.crowd import Crowd
 from groupsigma.report.picture import Picture
+from groupsigma.screen import many
 
 
 def audit_pictures(
@@ -28,14 +29,14 @@ def audit_pictures(
             "difficulty",
             "Difficulty, as logged and as estimated" if spread is not None else "Difficulty, as given",
             f"{known}, the darker part never or always solved{fitted}.",
-            f"never solved {audit.never:.1%}, always solved {audit.always:.1%} of {audit.problems:,} problems",
+            f"never solved {audit.never:.1%}, always solved {audit.always:.1%} of {many(audit.problems, audit.unit)}",
             charts.difficulty(audit, tally, spread, where),
         ),
         Picture(
             "fidelity",
             "Fidelity, and the data on it",
             "GRPO's share of its large-G update, E[σ]/√(p(1−p)), darker is more; lines 80, 90, 95%. "
-            f"Strip below: where the {audit.problems:,} problems are.",
+            f"Strip below: where the {many(audit.problems, audit.unit)} are.",
             "fidelity rises with the group size, fastest for problems solved half of the time",
             charts.fidelity_map(found, G),
         ),

@@ -45,7 +45,7 @@ def difficulty(audit: Audit, tally: Groups, spread: Mixture | None, where: Regio
         held += [np.maximum(high, point)]
     top = nice(1.2 * float(max(h.max() for h in held)))
     up = tuple(top * i / 4 for i in range(5))
-    axes = Axes(f"solve rate, tenths (n = {audit.problems:,})", "share of problems", _RATES, up, percent=True)
+    axes = Axes(f"solve rate, tenths (n = {audit.problems:,})", f"share of {audit.unit}s", _RATES, up, percent=True)
     left, right = _TENTHS[:-1] + 0.006, _TENTHS[1:] - 0.006
     layers.append(axes.cells(left, right, np.zeros(10), logged, np.full(10, 0.38), PALE))
     for share, at in ((audit.never or 0.0, 0), (audit.always or 0.0, 9)):

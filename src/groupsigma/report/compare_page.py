@@ -32,7 +32,7 @@ def compare_page(found: Comparison, findings: Sequence[Finding], a: Groups, b: G
         Picture(
             "shares",
             "Shares on both sides",
-            f"A blue, B red, {found.level:.0%} interval of each by itself; n = {found.a.prompts:,} and "
+            f"A blue, B orange, {found.level:.0%} interval of each by itself; n = {found.a.prompts:,} and "
             f"{found.b.prompts:,} prompts.",
             "the shares of the table below",
             _shares(found),
@@ -60,7 +60,7 @@ def compare_page(found: Comparison, findings: Sequence[Finding], a: Groups, b: G
             told = "mean σ of A's groups and of B's by step"
             title = "Mean σ, the size of the update, over the steps"
             pictures.append(Picture("sigma", title, n, told, _over_time(a, b, ("sigma",))))
-    tables = f'<div class="pair">{"".join(map(tabled, compare_tables(found)))}</div>'
+    tables = f'<div class="pair tables">{"".join(map(tabled, compare_tables(found)))}</div>'
     text = page(
         f"{found.a.source or 'A'} beside {found.b.source or 'B'}",
         [line for letter, side in (("A", found.a), ("B", found.b)) for line in (who(letter, side), what(side).strip())],

@@ -83,7 +83,7 @@ if (document.getElementById("dial-data")) (() => {
     const setting = (s) => ({ text: nameOf(s.dial), size: sizes[s.at], keep: s.keep });
     const limit = marks.find((m) => m.limit && m.dial.power === dial.power && m.dial.tilt === dial.tilt)?.limit;
     views.readings(now);
-    views.shares(now, crowd.bands, data.problems);
+    views.shares(now, crowd.bands, data.counted);
     views.costs([["before", setting(start)], ["now", setting(state)]], data.batch, price);
     views.silent(now, sizes);
     views.curves(now, ghosts.filter((m) => !same(m.dial, dial)), limit);

@@ -43,7 +43,7 @@ def dial_pictures(
     powers, tilts = (np.linspace(*_held(ends, x), 25) for ends, x in ((_POWER, dial.power), (_TILT, dial.tilt)))
     hard = hardest_share(found, G, powers, tilts)
     worth = [difficulty for rule, _ in rules.values() for difficulty in _weight(np.linspace(0.05, 0.95, 19), G, rule)]
-    n = many(audit.problems, "problem")
+    n = many(audit.problems, audit.unit)
     return (
         Picture(
             "shares",

@@ -41,7 +41,7 @@ def plan_page(plan: Plan, dial: str) -> tuple[str, list[Picture]]:
         Picture(
             "tries",
             "Tries by solve rate",
-            f"{plan.caps[0]} to {plan.caps[1]} tries, 0 for those left out; n = {problems:,} problems.",
+            f"{plan.caps[0]} to {plan.caps[1]} tries are allowed, 0 for those left out; n = {problems:,} problems.",
             "tries of a problem against its believed solve rate",
             _tries(plan),
         ),
@@ -111,7 +111,7 @@ def _spending(plan: Plan) -> Any:
 
 
 def _tries(plan: Plan) -> Any:
-    most = float(max(plan.tries.max(), 1))
+    most = 4.0 * np.ceil(max(plan.tries.max(), 1) / 4)
     axes = Axes("solve rate as believed", "tries", (0, 0.2, 0.4, 0.6, 0.8, 1), tuple(most * i / 4 for i in range(5)))
     # As many marks as can be told apart.
     places = np.unique(np.stack([plan.solve_rate.round(2), plan.tries]), axis=1)

@@ -14,6 +14,7 @@ from groupsigma.report.picture import Picture, layered
 from groupsigma.report.tables import tabled
 from groupsigma.scalar_course import ScalarCourse
 from groupsigma.scalar_screen import head, stretches_table
+from groupsigma.screen import many
 
 _COLORS = {"silent": INK, "all_wrong": COLORS["dr-grpo"], "all_right": COLORS["dapo"], "reward": COLORS["grpo"]}
 
@@ -21,13 +22,20 @@ _COLORS = {"silent": INK, "all_wrong": COLORS["dr-grpo"], "all_right": COLORS["d
 def scalar_page(course: ScalarCourse) -> tuple[str, list[Picture]]:
     """A trainer's own numbers as one HTML text, and the picture in it, if these can be drawn."""
     missing = Finding("What these numbers cannot tell", "; ".join(course.missing), course.remedy)
+    whole, first = course.stretches[-1], course.stretches[0]
+    said = [missing]
+    if whole.silent is not None and first.silent is not None:
+        last = course.stretches[max(0, len(course.stretches) - 2)]
+        evidence = f"{first.silent:.1%} at first, {last.silent:.1%} at last, over {many(whole.steps, 'step')}"
+        title = f"{whole.silent:.1%} of the groups were silent, by the trainer's own number"
+        said.insert(0, Finding(title, evidence, "its answers would say why: groupsigma audit on a log of them"))
     shares, table = _shares(course), tabled(stretches_table(course))
     pictures = [_picture(course, shares)] if shares else []
     beside = f'<div class="pair">{"".join(p.on_page() for p in pictures)}{table}</div>'
     text = page(
         course.source,
         [f"{head(course)}."],
-        {"What to know": [missing]},
+        {"What to know": said},
         [section("The run, step by step", beside)],
         made_by=f"groupsigma {__version__}, audit",
     )

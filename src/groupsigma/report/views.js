@@ -42,14 +42,14 @@ const views = (() => {
     );
   }
 
-  function shares({ rules }, bands, problems) {
+  function shares({ rules }, bands, counted) {
     const now = rules[0].found.bands, top = Math.max(...rules.flatMap((r) => r.found.bands.map((b) => b.gradient)), ...now.map((b) => b.problems));
     const svg = byId("shares"), line = 34, height = 7 * line + 44, left = 62, right = 58;
     const [end, step] = [[0.1, 0.02], [0.2, 0.05], [0.3, 0.1], [0.4, 0.1], [0.5, 0.1], [0.6, 0.2], [0.8, 0.2]].find(([e]) => e >= top) ?? [1, 0.2];
     const ticks = Array.from({ length: Math.round(end / step) + 1 }, (_, i) => i * step);
     const { across, marks: layer, width } = plot.axes(svg, {
       height, left, right, top: 4, bottom: 40,
-      x: { title: `share (n = ${fixed(problems, 0)} problems)`, ticks, of: plot.linear(0, end), text: (t) => percent(t, 0) },
+      x: { title: `share (n = ${counted})`, ticks, of: plot.linear(0, end), text: (t) => percent(t, 0) },
       y: { title: "solved, as logged", ticks: [], of: plot.linear(0, 1), text: String },
     });
     bands.forEach((name, b) => {

@@ -104,5 +104,5 @@ def _training() -> Any:
     try:
         from groupsigma import training
     except ImportError as error:
-        raise ArgumentError("train", "TRL", str(error), hint="pip install 'groupsigma[train]'") from None
+        raise ArgumentError("train", "TRL", str(error), hint="pip install '.[train]'") from None
     return training

@@ -24,7 +24,7 @@ def traps(
     try:
         import torch
     except ImportError:
-        hint = "pip install 'groupsigma[train]'"
+        hint = "pip install '.[train]'"
         raise ArgumentError("traps", "torch, in which trainers compute", "none installed", hint=hint) from None
     from groupsigma.conformance.traps import shown
 
