@@ -335,7 +335,7 @@ def test_names_refused(folder, name, says):
 def test_a_package_that_is_missing(monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(
-        ArgumentError, match=f"the package {package.replace('_', '-')}.*\nhint: pip install 'groupsigma"
+        ArgumentError, match=f"the package {package.replace('_', '-')}.*\nhint: pip install '\\.\\[train\\]'"
     ):
         find_checker(name)
 

@@ -207,7 +207,6 @@ class Fit:
         return tuple(float(1 - ((curve - self.logged) ** 2).sum() / spread) for curve in (self.closed, self.generic))  # type: ignore[return-value]
 
 
-@cache
 def dapo_fit() -> Fit:
     """E[p^32] moved along Big-Math by one time scale, and a generic curve, fitted to DAPO's log.
 
