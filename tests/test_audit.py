@@ -255,3 +255,17 @@ def test_findings_say_what_the_numbers_say():
     assert "1.76 groups drawn" in silence.remedy and "37.2% stay silent" in silence.remedy
     assert "14.8%" in gradient.title and "37.0% of the data" in gradient.evidence
     assert f"G = {result.required_group_size}" in size.remedy
+
+
+def test_silence_beyond_the_answers_is_never_more_than_at_them():
+    """It falls with G, so an interval at G = 16 ends where the one at n = 8 does; and still holds the truth."""
+    held = 0
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        p = rng.beta(0.4, 0.6, 60)
+        groups = Groups(np.arange(60), rng.binomial(8, p), np.full(60, 8))
+        logged, further = (audit(groups, group_size=G).best for G in (8, 16))
+        assert further.method == "estimated" and further.silent.value <= further.silent.high
+        assert further.silent.high <= max(logged.silent.high, further.silent.value)
+        held += further.silent.low <= (p**16 + (1 - p) ** 16).mean() <= further.silent.high
+    assert held >= 0.95 * 120

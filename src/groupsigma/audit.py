@@ -221,7 +221,8 @@ def audit(
     unbiased = splits.unbiased(rows, G)
     # The interval costs three linear programmes, so it is computed where it is the one shown.
     where = region(groups) if spread is not None and not splits.speaks_for_all(unbiased) else None
-    estimated = None if spread is None else splits.estimated(spread, G, where)
+    # Without a region there is no interval to bound.
+    estimated = None if spread is None else splits.estimated(spread, G, where, splits.ceiling(rows) if where else 1.0)
     p = tally.solve_rate
     belief = _Belief(tally, spread)
     inside = (p > 0) & (p < 1)
@@ -267,12 +268,15 @@ class _Belief:
         return values if self.weight is None else self.weight @ values
 
 
-def best_at(tally: Groups, spread: Mixture | None, G: int, where: Region | None = None) -> Split:
-    """The split to believe at another G: unbiased if enough problems have G answers, else estimated, else plug-in."""
+def best_at(tally: Groups, spread: Mixture | None, G: int, where: Region | None = None, most: float = 1.0) -> Split:
+    """The split to believe at another G: unbiased if enough problems have G answers, else estimated, else plug-in.
+
+    where, most: of an estimated one, see `splits.estimated`.
+    """
     unbiased = splits.unbiased(tally, G)
     if unbiased is not None and splits.speaks_for_all(unbiased):
         return unbiased
-    return splits.plug_in(tally, G) if spread is None else splits.estimated(spread, G, where)
+    return splits.plug_in(tally, G) if spread is None else splits.estimated(spread, G, where, most)
 
 
 def _out_of_reach(spread: Mixture | None, where: Region | None) -> Share | None:

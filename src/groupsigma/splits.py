@@ -35,8 +35,8 @@ class Split:
     """All groups: all_right + all_wrong + equal_partial + mixed = 1; silent is the first three.
 
     method: "logged" (each problem's own answers as one group), "unbiased" (all draws of G of the
-    logged answers; interval over problems), "estimated" (the fitted spread of solve rates; the
-    interval holds every spread that fits), "plug-in" (k/n as if it were p: reads silence too high).
+    logged answers; interval over problems), "estimated" (the fitted spread of solve rates; the interval
+    holds every spread that fits, up to the `ceiling`), "plug-in" (k/n as if it were p: reads silence too high).
     problems: the share of problems it rests on.
     """
 
@@ -89,14 +89,26 @@ def unbiased(groups: Groups, G: int) -> Split | None:
     return _over_problems("unbiased", G, right, wrong, np.zeros(len(k)), kept, coverage)
 
 
-def estimated(spread: Mixture, G: int, where: Region | None = None) -> Split:
-    """From the fitted spread, any G; with a region the silent share gets the interval that it allows."""
+def ceiling(groups: Groups) -> float:
+    """What silence at more answers than the least logged is at most: it falls with G.
+
+    The upper end of the unbiased share at that least n, which has its own 95 %; 1 where groups of one or bare rates
+    say nothing.
+    """
+    least = int(groups.n_rollouts.min())
+    found = unbiased(groups, least) if least > 1 else None
+    return 1.0 if found is None or found.silent.high is None else found.silent.high
+
+
+def estimated(spread: Mixture, G: int, where: Region | None = None, most: float = 1.0) -> Split:
+    """From the fitted spread, any G; with a region the silent share gets the interval that it allows, up to `most`."""
     right, wrong = float(spread.weight @ spread.p**G), float(spread.weight @ (1 - spread.p) ** G)
     split = _exact("estimated", G, right, wrong)
     if where is None:
         return split
     low, high = where.interval(silent_rate(where.p, G))
-    silent = Share(split.silent.value, max(0.0, min(low, split.silent.value)), min(1.0, max(high, split.silent.value)))
+    high = max(min(high, most), split.silent.value)
+    silent = Share(split.silent.value, max(0.0, min(low, split.silent.value)), min(1.0, high))
     mixed = Share(split.mixed.value, 1 - (silent.high or 0.0), 1 - (silent.low or 0.0))
     return Split("estimated", G, split.all_right, split.all_wrong, split.equal_partial, mixed, silent)
 

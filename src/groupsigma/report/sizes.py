@@ -25,9 +25,10 @@ def sizes(
     """
     stops = sorted({*STOPS, audit.group_size} - {1})
     several = splits.has_visits(groups)
+    most = splits.ceiling(groups if several else tally)
     out = []
     for G in stops:
-        split = audit.best if audit.group_size == G else best_at(tally, spread, G, where)
+        split = audit.best if audit.group_size == G else best_at(tally, spread, G, where, most)
         out.append(_entry(G, split, bare=several and audit.group_size != G and split.method == "unbiased"))
     return out
 
