@@ -1,9 +1,11 @@
-"""A real browser for the tests of pages: the system's Chromium, headless, without a network."""
+"""A real browser for the tests of pages, and what they share: the system's Chromium, headless, without a network."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -48,3 +50,22 @@ def opened(browser, path, width=1280, height=900, scheme="light"):
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(path.as_uri())
     return page
+
+
+def written(folder, text):
+    path = folder / "page.html"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def shown(page, name):
+    return page.locator(f"#{name} b").inner_text()
+
+
+def percent(x):
+    return "–" if x is None else f"{x:.1%}"
+
+
+def groupsigma(*words):
+    done = subprocess.run([sys.executable, "-m", "groupsigma.cli", *words], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr

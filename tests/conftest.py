@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from browser import browsing
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
@@ -15,3 +17,9 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("published data not here: set GROUPSIGMA_DATA to the folder that holds it")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsing() as found:
+        yield found

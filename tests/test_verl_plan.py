@@ -1,6 +1,7 @@
 """A plan in the released verl: the file that `plan --data-out` writes, its own data set, its own agent loop."""
 
 import asyncio
+import importlib
 import json
 from collections import Counter
 
@@ -21,7 +22,8 @@ from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 
 from groupsigma import GRPO, advantages
 from groupsigma.cli import app
-from groupsigma.trainers import verl as plugin
+
+importlib.import_module("groupsigma.trainers.verl")  # its estimators
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -115,4 +117,3 @@ def test_the_lines_name_an_estimator_that_counts_prompts_equally(planned):
         [advantages(rewards[:2].numpy(), GRPO) * 3 / 2, advantages(rewards[2:].numpy(), GRPO) * 3 / 4]
     )
     assert found[:, 0].numpy() == pytest.approx(each, rel=1e-6)
-    assert plugin.TESTED == "0.9.1"

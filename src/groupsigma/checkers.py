@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from groupsigma.errors import ArgumentError
+from groupsigma.errors import TRAIN, ArgumentError
 
 #: What judges: (completion, row) → True or False, a score, or None where no verdict is possible.
 Checker = Callable[[str, Mapping[str, Any]], float | bool | None]
@@ -270,8 +270,7 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        hint = "pip install '.[train]'"
-        raise ArgumentError("checker", f"the package {name.replace('_', '-')}", str(error), hint=hint) from None
+        raise ArgumentError("checker", f"the package {name.replace('_', '-')}", str(error), hint=TRAIN) from None
 
 
 def _imported(module: str) -> Any:

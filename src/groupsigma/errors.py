@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: The hint where torch, TRL or a checker's package is missing.
+TRAIN = "pip install '.[train]'"
+
 
 class GroupsigmaError(Exception):
     """Base of all our errors; the message is built here and nowhere else.

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from groupsigma.errors import ArgumentError
+from groupsigma.errors import TRAIN, ArgumentError
 
 #: An item of reasoning-gym: "question", "answer", "metadata".
 Item = Mapping[str, Any]
@@ -68,7 +68,7 @@ def _items(kind: str, n: int, rng: np.random.Generator, digits: int) -> list[tup
     try:
         from reasoning_gym.factory import create_dataset
     except ImportError:
-        hint = "pip install '.[train]', or keep the rows' file beside the results"
+        hint = f"{TRAIN}, or keep the rows' file beside the results"
         raise ArgumentError("gym", "reasoning-gym", "none installed", hint=hint) from None
     source, found = SOURCES[kind], list[tuple[str, str]]()
     while len(found) < n:

@@ -56,7 +56,7 @@ def identity() -> dict[str, Any]:
     realised: list[Any] = []
     for p, color, x, y in ((0.5, _BLUE, 4.3, 0.965), (0.2, "#882255", 5.5, 0.65)):
         realised += [b.line(sizes, fidelity(p, sizes), color), b.label(x, y, f"p = {p:g}", color)]
-        realised.append(b.line(sizes, 1 - 1 / (8 * sizes * p * (1 - p)), color, dash=_DASH, width=1.2))
+        realised.append(b.line(sizes, _law(p, sizes), color, dash=_DASH, width=1.2))
     realised.append(b.label(256, 0.55, "solid: exact; dashed: 1 − 1/(8Gp(1−p))", INK, "right"))
     seen = _points(
         _Seen("a", one, a, "identity_left_g_of_k_G8.csv", "k", "marker_b0.5", lambda s: sigma(s["k"], 8)),
@@ -75,7 +75,7 @@ def group_size() -> dict[str, Any]:
     for p, color, beside in ((0.5, _BLUE, 0.56), (0.1, _FIVE[1], 0.49), (0.05, _FIVE[0], 0.42)):
         exact = fidelity(p, sizes.astype(int))
         near += [a.line(sizes, exact, color)]
-        law = 1 - 1 / (8 * sizes * p * (1 - p))
+        law = _law(p, sizes)
         near.append(a.line(sizes[law > 0.2], law[law > 0.2], color, dash=_DASH, width=1.1))
         near.append(a.label(90, beside, f"p = {p:g}", color))
     near.append(a.label(480, 0.28, "dashed: 1 − 1/(8Gp(1−p))", INK, "right"))
@@ -108,9 +108,9 @@ def silent() -> dict[str, Any]:
         by_rate.append(a.line(_P, silent_rate(_P, G), color))
         beside = float(silent_rate(x, G)) + (0.05 if G > 2 else 0.04)
         by_rate.append(a.label(x, beside, f"G = {G}" if G == 2 else str(G), color, "center" if G == 2 else "left"))
-    b = _sizes("silent share of Big-Math's groups", (0, 0.2, 0.4, 0.6, 0.8), (4, 8, 16, 32, 64), percent=True)
-    sizes = np.array([4, 8, 16, 32, 64])
-    plug, drawn = (r.silent_split(how, tuple(sizes.tolist())) for how in ("plugin", "unbiased"))
+    sizes = tuple(r.TABLE_SILENT["plugin"])
+    b = _sizes("silent share of Big-Math's groups", (0, 0.2, 0.4, 0.6, 0.8), sizes, percent=True)
+    plug, drawn = (r.silent_split(how, sizes) for how in ("plugin", "unbiased"))
     table = [
         b.line(sizes, plug, _RED, dash=_DASH),
         b.line(sizes, drawn, _BLUE),
@@ -203,7 +203,7 @@ def bigmath() -> dict[str, Any]:
     data = r.bigmath()
     a = Axes(f"solve rate (n = {data.problems:,})", "problems", _RATES, (0, 5000, 10000, 15000, 20000, 25000))
     edges = np.linspace(0, 1, 65)
-    counts = np.histogram(data.solve_rate, np.append(edges[:-1], 1 + 1e-9), weights=data.count)[0]
+    counts = r.bars({"bin_left": edges[:-1]})
     bars = [a.cells(edges[:-1] + 0.002, edges[1:] - 0.002, np.zeros(64), counts, np.full(64, 0.45), PALE)]
     b = Axes("solve rate, tenths", "share of the large-G update", _RATES, (0, 0.05, 0.1, 0.15, 0.2), percent=True)
     left, mass = np.linspace(0, 0.9, 10), []
@@ -222,6 +222,11 @@ def bigmath() -> dict[str, Any]:
 
 def _sizes(what: str, up: tuple[float, ...], across: tuple[float, ...], percent: bool = False) -> Axes:
     return Axes("group size G", what, across, up, percent=percent, doubling=True)
+
+
+def _law(p: float, sizes: Any) -> Floats:
+    """The paper's expansion of φ(G, p), Corollary 1."""
+    return np.asarray(1 - 1 / (8 * sizes * p * (1 - p)))
 
 
 def _inside(by: float, s: dict[str, Floats]) -> Floats:

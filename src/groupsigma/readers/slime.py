@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from groupsigma.errors import SourceError
+from groupsigma.errors import TRAIN, SourceError
 from groupsigma.readers.layout import TEXT, Layout, quoted
 
 _NEEDS = "a torch file of slime's samples, plain data only"
@@ -18,7 +18,7 @@ _UNJUDGED = ("aborted", "failed", "pending")
 def unpack(source: Path, target: Path) -> None:
     """One line an answer."""
     if find_spec("torch") is None:
-        raise SourceError(source.name, "torch to open it", "an environment without", hint="pip install '.[train]'")
+        raise SourceError(source.name, "torch to open it", "an environment without", hint=TRAIN)
     import torch
 
     try:

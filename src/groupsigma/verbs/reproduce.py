@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from groupsigma.errors import ArgumentError
+from groupsigma.errors import TRAIN, ArgumentError
 from groupsigma.verbs.options import AsJson, Html
 from groupsigma.verbs.told import fail_if, print_json
 from groupsigma.verbs.written import save_figures, write_page
@@ -175,7 +175,7 @@ def _parts(name: str, quick: bool, family: str | None) -> tuple[Any, Any, Any, A
         from groupsigma.experiments.lm_pictures import lm_figures
         from groupsigma.lm_full_screen import lm_full_screen
     except ImportError as error:
-        raise ArgumentError("reproduce lm", "torch", str(error), hint="pip install '.[train]'") from None
+        raise ArgumentError("reproduce lm", "torch", str(error), hint=TRAIN) from None
     return partial(lm_findings.lm, family=family), lm_findings.verdicts, lm_full_screen, lm_figures
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from groupsigma.errors import ArgumentError
+from groupsigma.errors import TRAIN, ArgumentError
 
 #: TRL's own flags are handed on.
 TRL_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
@@ -104,5 +104,5 @@ def _training() -> Any:
     try:
         from groupsigma import training
     except ImportError as error:
-        raise ArgumentError("train", "TRL", str(error), hint="pip install '.[train]'") from None
+        raise ArgumentError("train", "TRL", str(error), hint=TRAIN) from None
     return training

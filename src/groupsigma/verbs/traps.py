@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from groupsigma.errors import ArgumentError
+from groupsigma.errors import TRAIN, ArgumentError
 from groupsigma.verbs.options import AsJson
 from groupsigma.verbs.told import print_json
 
@@ -24,8 +24,7 @@ def traps(
     try:
         import torch
     except ImportError:
-        hint = "pip install '.[train]'"
-        raise ArgumentError("traps", "torch, in which trainers compute", "none installed", hint=hint) from None
+        raise ArgumentError("traps", "torch, in which trainers compute", "none installed", hint=TRAIN) from None
     from groupsigma.conformance.traps import shown
 
     with warnings.catch_warnings():
